@@ -1,0 +1,76 @@
+"""The public faces are frozen, documented and lazy."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+FACES = {
+    "polyrank.aggregation": {
+        "Adapter", "AdapterError", "AdapterReader", "Aggregated", "Comparison", "Factors",
+        "Limits", "Profile", "Stacked", "Stacker", "Start", "Truncated", "Weight",
+        "check_update", "compact", "compare", "decode", "digest", "empty", "encode", "encode_to",
+        "fresh_start", "initial_dense", "inner", "leading", "next_state", "norm", "normalise",
+        "profile", "similarity", "spectral", "spectrum", "stack", "truncate", "warm_start",
+    },
+}  # fmt: skip
+
+# What importing a face, or a light name of it, must not load.
+HEAVY = ("torch", "peft", "transformers", "flwr", "sqlalchemy", "alembic", "grpc", "numpy")
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_the_face_is_the_list_that_was_agreed(package: str):
+    assert set(importlib.import_module(package).__all__) == FACES[package]
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_every_public_name_is_there_and_says_what_it_is(package: str):
+    module = importlib.import_module(package)
+    for name in module.__all__:
+        value = getattr(module, name)
+        if isinstance(value, type) or callable(value):
+            assert value.__doc__, f"{package}.{name} has no docstring"
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_an_unknown_name_is_an_attribute_error(package: str):
+    module = importlib.import_module(package)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = module.no_such_name
+
+
+def _loaded_by(statement: str) -> set[str]:
+    """Top-level modules that `-X importtime` reports for one statement in a new process."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", statement],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    rows = (line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line)
+    return {row.split(".")[0] for row in rows}
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_importing_a_face_loads_nothing_heavy(package: str):
+    assert not _loaded_by(f"import {package}") & set(HEAVY)
+
+
+LIGHT = {
+    "from polyrank.store import Version, StoreError": HEAVY,
+    "from polyrank.store import connect": ("torch", "peft", "transformers", "flwr"),
+    "from polyrank.client import ClientConfig, ClientError": ("torch", "peft", "sqlalchemy"),
+    "from polyrank.coordinator import CoordinatorError": ("torch", "peft", "transformers"),
+    "from polyrank.aggregation import AdapterError": ("torch", "flwr", "sqlalchemy"),
+}
+
+
+@pytest.mark.parametrize("statement", LIGHT)
+def test_a_light_name_pulls_in_no_library_that_it_does_not_need(statement: str):
+    assert not _loaded_by(statement) & set(LIGHT[statement])
+
+
+@pytest.mark.parametrize("package", ["aggregation", "store", "client", "coordinator"])
+def test_the_face_is_declared_for_type_checkers_and_typed(package: str):
+    module = importlib.import_module(f"polyrank.{package}")
+    assert importlib.resources.files(module).joinpath("py.typed").is_file()
