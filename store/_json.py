@@ -22,6 +22,9 @@ class ReadOnlyDict(dict[str, Any]):
     __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = _refuse  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
     __ior__ = _refuse  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
+    def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return hash(frozenset(self))
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (ReadOnlyDict, (dict(self),))
 
@@ -31,6 +34,9 @@ class ReadOnlyList(list[Any]):
 
     __setitem__ = __delitem__ = append = extend = insert = pop = remove = _refuse  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
     clear = sort = reverse = __iadd__ = __imul__ = _refuse  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return hash(len(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (ReadOnlyList, (list(self),))
