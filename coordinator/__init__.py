@@ -1,0 +1,65 @@
+"""The coordinator: a daemon that runs federated rounds and answers questions about versions.
+
+`Coordinator(config).start()` brings up the SuperLink, the round driver and the registry's gRPC
+server; `polyrank up` is the same as a command. Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._config import CoordinatorConfig
+    from ._daemon import Coordinator
+    from ._errors import (
+        ConfigError,
+        CoordinatorError,
+        DataDirError,
+        DataDirLocked,
+        LinkDown,
+        PortBusy,
+        StaleDriver,
+        StoreMismatch,
+    )
+
+_HOME = {
+    "Coordinator": "_daemon",
+    "CoordinatorConfig": "_config",
+    "ConfigError": "_errors",
+    "CoordinatorError": "_errors",
+    "DataDirError": "_errors",
+    "DataDirLocked": "_errors",
+    "LinkDown": "_errors",
+    "PortBusy": "_errors",
+    "StaleDriver": "_errors",
+    "StoreMismatch": "_errors",
+}
+
+__all__ = [
+    "ConfigError",
+    "Coordinator",
+    "CoordinatorConfig",
+    "CoordinatorError",
+    "DataDirError",
+    "DataDirLocked",
+    "LinkDown",
+    "PortBusy",
+    "StaleDriver",
+    "StoreMismatch",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from the module that defines it (PEP 562)."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

@@ -1,0 +1,230 @@
+"""What an operator sets: one TOML file, checked before anything is started.
+
+Every error is one line that names the file and the key. Unknown keys are refused: a misspelt
+`deadline_second` must not silently become the default. Times are seconds, sizes are bytes, and
+both say so in their names.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+
+from ._errors import ConfigError
+from ._paths import default_data_dir
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")
+_HEX = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def _loopback(host: str) -> str:
+    try:
+        inside = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        inside = False
+    if not inside:
+        raise ValueError(
+            f"{host!r} is not a loopback address; the daemon listens on 127.0.0.1 or ::1 only, "
+            "because whoever reaches these ports controls the federation"
+        )
+    return host
+
+
+def _home(path: Path) -> Path:
+    return path.expanduser()
+
+
+def _fingerprint(value: str) -> str:
+    if not _HEX.match(value):
+        raise ValueError("a fingerprint is 64 lower-case hexadecimal characters (a sha-256)")
+    return value
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600)]
+Count = Annotated[int, Field(ge=1)]
+Loopback = Annotated[str, AfterValidator(_loopback)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DaemonConfig(_Section):
+    """`[daemon]`: where this daemon keeps what it knows."""
+
+    data_dir: Annotated[Path, Field(strict=False), AfterValidator(_home)] = Field(
+        default_factory=default_data_dir
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class SuperLinkConfig(_Section):
+    """`[superlink]`: Flower's server, where nodes connect. Port 0 takes any free port."""
+
+    host: Loopback = "127.0.0.1"
+    port: Port = 9092
+
+
+class RegistryConfig(_Section):
+    """`[registry]`: where versions live, and where queries are answered (gRPC).
+
+    `url` defaults to an SQLite file, `blobs` to a folder, both in the data directory.
+    """
+
+    host: Loopback = "127.0.0.1"
+    port: Port = 9093
+    url: str | None = None
+    blobs: str | None = None
+
+
+class LimitsConfig(_Section):
+    """`[limits]`: sizes that bound what a node can make the daemon hold."""
+
+    max_adapter_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024**3
+    max_inflight_bytes: Annotated[int, Field(ge=1024)] = 512 * 1024**2
+
+
+class AdapterConfig(_Section):
+    """`[adapters."NAME"]`: one adapter line and how its rounds are run.
+
+    `rounds` counts versions made by rounds, null means for ever. A round needs `min_nodes` idle
+    nodes to start, closes when every node has answered or at its deadline, and is committed with
+    at least `quorum` updates. `training` goes to the nodes as it is.
+    """
+
+    base_model: Annotated[str, Field(min_length=1, max_length=200)]
+    fingerprint: Annotated[str, AfterValidator(_fingerprint)] | None = None
+    target_modules: Annotated[list[str], Field(min_length=1)] | None = None
+    rounds: Annotated[int, Field(ge=0)] | None = None
+    min_nodes: Count = 2
+    max_nodes: Count | None = None
+    quorum: Count | None = None
+    deadline_seconds: Seconds = 3600.0
+    state_rank: Count | None = None
+    start: Literal["warm", "fresh-random", "fresh-spectral"] = "warm"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    weights: Literal["examples", "per_module"] = "examples"
+    late_discount: Annotated[float, Field(gt=0, le=1)] = 1.0
+    evaluate_every: Annotated[int, Field(ge=0)] = 1
+    keep_rounds: Count = 20
+    training: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> AdapterConfig:
+        if self.quorum is not None and self.quorum > self.min_nodes:
+            raise ValueError(
+                f"quorum = {self.quorum} can not be above min_nodes = {self.min_nodes}: a round of "
+                "min_nodes nodes could never be committed"
+            )
+        if self.max_nodes is not None and self.max_nodes < self.min_nodes:
+            raise ValueError(
+                f"max_nodes = {self.max_nodes} can not be below min_nodes = {self.min_nodes}"
+            )
+        return self
+
+    @property
+    def needed(self) -> int:
+        """Return the number of updates that a commit needs: `quorum`, else `min_nodes`."""
+        return self.quorum or self.min_nodes
+
+
+class CoordinatorConfig(_Section):
+    """All settings of one daemon; every section has defaults, adapter lines none."""
+
+    daemon: DaemonConfig = Field(default_factory=DaemonConfig)
+    superlink: SuperLinkConfig = Field(default_factory=SuperLinkConfig)
+    registry: RegistryConfig = Field(default_factory=RegistryConfig)
+    limits: LimitsConfig = Field(default_factory=LimitsConfig)
+    adapters: dict[str, AdapterConfig] = Field(default_factory=dict[str, AdapterConfig])
+
+    @model_validator(mode="after")
+    def _names_and_ports(self) -> CoordinatorConfig:
+        for name in self.adapters:
+            if not _NAME.match(name) or len(name) > 128:
+                raise ValueError(
+                    f"adapters.{name!r}: a name is letters, digits, '.', '_', '-' and '/' between "
+                    "parts, at most 128 characters"
+                )
+        port = self.superlink.port
+        if port and port == self.registry.port:
+            raise ValueError(f"superlink.port and registry.port are both {port}: choose two")
+        return self
+
+    @property
+    def registry_url(self) -> str:
+        """Return the database's URL: as configured, or SQLite in the data directory."""
+        default = f"sqlite:///{self.daemon.data_dir.absolute() / 'registry.db'}"
+        return self.registry.url or default
+
+    @property
+    def blobs(self) -> str:
+        """Return where blobs are kept: as configured, or a folder in the data directory."""
+        return self.registry.blobs or str(self.daemon.data_dir.absolute() / "blobs")
+
+    @classmethod
+    def load(cls, path: Path) -> CoordinatorConfig:
+        """Read a TOML file.
+
+        Raises:
+            ConfigError: naming the file and the key, when it is missing, not TOML, or refused.
+        """
+        try:
+            data = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            raise ConfigError(
+                f"{path}: cannot be read ({reason}): check --config", source=str(path)
+            ) from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: not TOML: {error}", source=str(path)) from error
+        return cls.parse(data, source=str(path))
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], *, source: str = "configuration") -> CoordinatorConfig:
+        """Check plain values; raises ConfigError naming `source` and the first bad key."""
+        try:
+            return cls.model_validate(dict(data))
+        except ValidationError as error:
+            raise _explained(error, source) from error
+
+
+def _explained(error: ValidationError, source: str) -> ConfigError:
+    """Turn pydantic's report into one line about its first finding."""
+    found = error.errors(include_url=False)
+    first = found[0]
+    key = _dotted(cast("tuple[str | int, ...]", first["loc"]))
+    if first["type"] == "extra_forbidden":
+        reason = "unknown key: remove it or correct its spelling"
+    elif first["type"] == "missing":
+        reason = "missing: this key is required"
+    else:
+        said = first["msg"].removeprefix("Value error, ")
+        value = first.get("input")
+        shown = "" if isinstance(value, (dict, BaseModel)) else f", got {value!r:.60}"
+        reason = f"{said[0].lower()}{said[1:]}{shown}"
+    where = f"{source}: {key}: " if key else f"{source}: "
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return ConfigError(f"{where}{reason}{more}", source=source, key=key)
+
+
+def _dotted(location: tuple[str | int, ...]) -> str:
+    parts = [
+        f"[{part}]" if isinstance(part, int) else part if part.isidentifier() else f'"{part}"'
+        for part in location
+    ]
+    return ".".join(parts).replace(".[", "[")

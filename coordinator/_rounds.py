@@ -1,0 +1,357 @@
+"""The rounds of one adapter line as a pure state machine: what is known in, what to do out.
+
+    planned -> open -> aggregating -> committed
+       |        |          |
+       +--------+----------+--------> abandoned
+
+`decide(view, now)` never acts and never asks for the time. The driver builds the view from the
+registry's records and the nodes that are reachable, carries the actions out in order, and asks
+again; so a restart is nothing but a new view.
+
+Rules:
+
+- A round starts from the newest version with every idle node (at most `max_nodes`), once there
+  are `min_nodes`. A node that still trains for an earlier round is not idle until it answers or
+  its task lapses, one deadline after its round's own.
+- A round closes when each task is answered, or at its deadline. With `quorum` updates it is
+  committed, with fewer it is abandoned.
+- A commit counts every accepted contribution that no version has counted: those of the round,
+  and late ones of earlier rounds, each with its true start.
+- An update of an abandoned round whose start is still the newest version counts towards the
+  quorum of the next round, and its node is not asked again: its training is finished.
+- Each reachable node evaluates a version once, when the version is due for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["planned", "open", "aggregating", "committed", "abandoned"]
+TERMINAL = frozenset({"committed", "abandoned"})
+MAX_PAUSE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How the rounds of a line are run; see `AdapterConfig` for the meaning of each value."""
+
+    min_nodes: int = 2
+    quorum: int = 2
+    deadline_seconds: float = 3600.0
+    rounds: int | None = None
+    max_nodes: int | None = None
+    evaluate_every: int = 1
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """One task on record that is open, or belongs to the present round or the newest version."""
+
+    key: str
+    kind: Literal["train", "evaluate"]
+    round: int
+    identity: str
+    is_open: bool
+    lapses_at: float | None = None
+    in_flight: bool = False
+
+
+@dataclass(frozen=True)
+class WaitingView:
+    """An accepted contribution that no version has counted yet."""
+
+    task_key: str
+    identity: str
+    round: int
+    start_number: int
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """The newest round of a line. Times are seconds since 1970 (UTC)."""
+
+    number: int
+    state: State
+    start_number: int
+    cohort: tuple[str, ...]
+    quorum: int
+    deadline_at: float | None = None
+    closed_at: float | None = None
+
+
+@dataclass(frozen=True)
+class LineView:
+    """All that a choice about one adapter line rests on.
+
+    `head` is the newest version's number (None before version 0) and `head_round` the round that
+    made it (0 for version 0). `nodes` are the identities that can be reached and may take part.
+    `abandoned_in_row` counts the newest rounds that were abandoned without a commit between.
+    """
+
+    adapter: str
+    policy: Policy
+    head: int | None = None
+    head_round: int = 0
+    round: RoundView | None = None
+    abandoned_in_row: int = 0
+    tasks: tuple[TaskView, ...] = ()
+    waiting: tuple[WaitingView, ...] = ()
+    nodes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class PublishInitial:
+    """Publish version 0: nodes enough are there to agree on the base model."""
+
+    adapter: str
+
+
+@dataclass(frozen=True)
+class PlanRound:
+    """Put a new round on record."""
+
+    adapter: str
+    number: int
+    start_number: int
+    cohort: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IssueTraining:
+    """Put a training task of a planned round on record, before it is sent."""
+
+    adapter: str
+    round: int
+    identity: str
+
+
+@dataclass(frozen=True)
+class OpenRound:
+    """Every task is on record: open the round, its deadline starts now."""
+
+    adapter: str
+    number: int
+    deadline_at: float
+
+
+@dataclass(frozen=True)
+class IssueEvaluation:
+    """Put an evaluation of version `number` on record."""
+
+    adapter: str
+    number: int
+    round: int
+    identity: str
+
+
+@dataclass(frozen=True)
+class SendTask:
+    """Send a task that is on record to its node."""
+
+    adapter: str
+    key: str
+    identity: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class LapseTask:
+    """Give a task up: its answer is too late to be waited for."""
+
+    adapter: str
+    key: str
+
+
+@dataclass(frozen=True)
+class CloseRound:
+    """Stop collecting: the round has what it needs."""
+
+    adapter: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Aggregate the counted contributions and commit the next version."""
+
+    adapter: str
+    number: int
+    counted: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Abandon:
+    """End a round without a version."""
+
+    adapter: str
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do before `until` (seconds since 1970; None: until something happens)."""
+
+    adapter: str
+    until: float | None
+
+
+Action = (
+    PublishInitial
+    | PlanRound
+    | IssueTraining
+    | OpenRound
+    | IssueEvaluation
+    | SendTask
+    | LapseTask
+    | CloseRound
+    | Commit
+    | Abandon
+    | Wait
+)
+
+
+def decide(view: LineView, now: float) -> list[Action]:
+    """Return what to do next for one adapter line, in order; `[Wait(...)]` when nothing."""
+    actions = [*_lapses(view, now), *_evaluations(view), *_progress(view, now), *_sends(view, now)]
+    return actions or [Wait(view.adapter, _next_time(view, now))]
+
+
+def _progress(view: LineView, now: float) -> Iterator[Action]:
+    """Move the newest round on, or plan the next."""
+    current = view.round
+    if current is None or current.state in TERMINAL:
+        yield from _start(view, now)
+    elif current.state == "planned":
+        yield from _issue(view, current, now)
+    elif current.state == "open":
+        yield from _close(view, current, now)
+    else:
+        counted = tuple(w.task_key for w in sorted(view.waiting, key=_by_node))
+        if counted:
+            yield Commit(view.adapter, current.number, counted)
+        else:
+            yield Abandon(view.adapter, current.number, "no contribution is left to count")
+
+
+def _start(view: LineView, now: float) -> Iterator[Action]:
+    policy = view.policy
+    if view.head is None:
+        if len(view.nodes) >= policy.min_nodes:
+            yield PublishInitial(view.adapter)
+        return
+    if policy.rounds is not None and view.head >= policy.rounds:
+        return
+    if now < _pause_ends(view):
+        return
+    number = view.round.number + 1 if view.round else 1
+    arrived = _arrived(view, view.head)
+    idle = view.nodes - arrived - _busy(view, now)
+    if len(idle) + len(arrived) < max(policy.min_nodes, policy.quorum):
+        return
+    places = len(idle) if policy.max_nodes is None else max(policy.max_nodes - len(arrived), 0)
+    yield PlanRound(view.adapter, number, view.head, _choose(view.adapter, number, idle, places))
+
+
+def _issue(view: LineView, current: RoundView, now: float) -> Iterator[Action]:
+    asked = {task.identity for task in _of_round(view, current)}
+    missing = [identity for identity in current.cohort if identity not in asked]
+    for identity in missing:
+        yield IssueTraining(view.adapter, current.number, identity)
+    if not missing:
+        yield OpenRound(view.adapter, current.number, now + view.policy.deadline_seconds)
+
+
+def _close(view: LineView, current: RoundView, now: float) -> Iterator[Action]:
+    pending = [task for task in _of_round(view, current) if task.is_open]
+    if pending and (current.deadline_at is None or now < current.deadline_at):
+        return
+    arrived = len(_arrived(view, current.start_number))
+    if arrived >= current.quorum:
+        yield CloseRound(view.adapter, current.number)
+    else:
+        why = "at the deadline" if pending else "although every node has answered"
+        yield Abandon(
+            view.adapter, current.number, f"{arrived} of {current.quorum} needed updates {why}"
+        )
+
+
+def _evaluations(view: LineView) -> Iterator[Action]:
+    head, policy = view.head, view.policy
+    if head is None or not policy.evaluate_every:
+        return
+    if head % policy.evaluate_every and head != policy.rounds:
+        return
+    asked = {t.identity for t in view.tasks if t.kind == "evaluate" and t.round == view.head_round}
+    for identity in sorted(view.nodes - asked):
+        yield IssueEvaluation(view.adapter, head, view.head_round, identity)
+
+
+def _sends(view: LineView, now: float) -> Iterator[Action]:
+    """Ask reachable nodes; evaluations first, so that a version's figures arrive with it."""
+    current = view.round
+    planned = current.number if current and current.state == "planned" else None
+    for task in sorted(view.tasks, key=lambda t: (t.kind != "evaluate", t.round, t.identity)):
+        waits = task.kind == "train" and task.round == planned
+        lapsed = task.lapses_at is not None and now >= task.lapses_at
+        ready = task.is_open and not task.in_flight and not waits and not lapsed
+        if ready and task.identity in view.nodes:
+            yield SendTask(view.adapter, task.key, task.identity, task.kind)
+
+
+def _lapses(view: LineView, now: float) -> Iterator[Action]:
+    for task in view.tasks:
+        if task.is_open and task.lapses_at is not None and now >= task.lapses_at:
+            yield LapseTask(view.adapter, task.key)
+
+
+def _of_round(view: LineView, current: RoundView) -> list[TaskView]:
+    return [t for t in view.tasks if t.kind == "train" and t.round == current.number]
+
+
+def _arrived(view: LineView, start_number: int) -> frozenset[str]:
+    return frozenset(w.identity for w in view.waiting if w.start_number == start_number)
+
+
+def _busy(view: LineView, now: float) -> frozenset[str]:
+    """Nodes that still train for an earlier round."""
+    return frozenset(
+        task.identity
+        for task in view.tasks
+        if task.kind == "train"
+        and task.is_open
+        and (task.lapses_at is None or now < task.lapses_at)
+    )
+
+
+def _pause_ends(view: LineView) -> float:
+    """Back off after abandoned rounds: 1 s, 2 s, 4 s, … so that bad nodes cannot spin a line."""
+    if not view.abandoned_in_row or view.round is None or view.round.closed_at is None:
+        return 0.0
+    pause = min(2.0 ** min(view.abandoned_in_row - 1, 20), MAX_PAUSE_SECONDS)
+    return view.round.closed_at + min(pause, view.policy.deadline_seconds)
+
+
+def _choose(adapter: str, number: int, idle: frozenset[str], places: int) -> tuple[str, ...]:
+    """Pick `places` of the idle nodes by a hash: fair over rounds, the same at each attempt."""
+
+    def draw(identity: str) -> bytes:
+        return hashlib.sha256(f"{adapter}\0{number}\0{identity}".encode()).digest()
+
+    return tuple(sorted(sorted(idle, key=draw)[:places]))
+
+
+def _by_node(waiting: WaitingView) -> tuple[str, str]:
+    return (waiting.identity, waiting.task_key)
+
+
+def _next_time(view: LineView, now: float) -> float | None:
+    times = [task.lapses_at for task in view.tasks if task.is_open and task.lapses_at is not None]
+    if view.round is not None and view.round.state == "open" and view.round.deadline_at is not None:
+        times.append(view.round.deadline_at)
+    if view.round is not None and view.round.state == "abandoned":
+        times.append(_pause_ends(view))
+    return min((time for time in times if time > now), default=None)
