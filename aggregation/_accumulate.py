@@ -1,0 +1,186 @@
+"""Lossless sums of weighted deltas in bounded memory: one module, one dense tensor.
+
+A module's sum is a list of weighted factors while that is smaller than the dense delta, that is
+while R <= m n / (m + n), and the dense delta from then on. Nothing is cut unless a `max_rank` says
+so. Since m n / (m + n) < min(m, n), a stack always turns dense before its rank passes min(m, n).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ._adapter import Factors, working_dtype
+from ._decompose import Decomposition, decompose, decompose_dense
+from ._errors import ShapeError
+from ._linalg import frobenius
+
+_TILE_ELEMENTS = 2**20
+_FOLD_SHARE = 4
+_CUT_FACTOR = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One weighted term: weight * b @ a. The weight stays apart until float64.
+
+    Attributes:
+        factors: of rank r.
+        weight: one number, or a float64 (r,) tensor, one number per column of b.
+    """
+
+    factors: Factors
+    weight: float | Tensor
+
+    def scaled_b(self, dtype: torch.dtype) -> Tensor:
+        """Return weight * b, multiplied in float64, rounded once."""
+        return (self.factors.b.to(torch.float64) * self.weight).to(dtype)
+
+
+class ModuleSum:
+    """The running sum of one module's weighted deltas.
+
+    Attributes:
+        shape: (m, n) of the delta.
+        discarded: sum of the Frobenius norms that cuts to `max_rank` discarded, an upper bound of
+            the error by the triangle inequality; 0.0 without `max_rank`.
+    """
+
+    def __init__(self, shape: tuple[int, int], max_rank: int | None = None) -> None:
+        self.shape = shape
+        self.discarded = 0.0
+        self._max_rank = max_rank
+        self._dtype = torch.float32
+        self._blocks: list[Block] = []
+        self._dense: Tensor | None = None
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether the sum still is the plain stack of all that was added."""
+        return self._dense is None and self.discarded == 0.0
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether nothing but zero terms was added."""
+        return self._dense is None and not self._blocks
+
+    def add(self, factors: Factors, weight: float | Tensor, module: str) -> None:
+        """Add weight * delta, or b @ diag(weight) @ a for a weight per column.
+
+        The factors are copied, so the caller's buffer can go.
+
+        Raises:
+            ShapeError: another shape than the sum's.
+        """
+        if factors.shape != self.shape:
+            raise ShapeError(
+                "deltas of one module have one shape",
+                module=module,
+                expected=self.shape,
+                got=factors.shape,
+            )
+        self._dtype = torch.promote_types(self._dtype, working_dtype((factors.b,)))
+        if factors.rank == 0 or (isinstance(weight, float) and weight == 0.0):
+            return
+        self._blocks.append(Block(Factors(factors.b.clone(), factors.a.clone()), weight))
+        self._bound_memory()
+
+    def stack(self, scale: float = 1.0) -> Factors:
+        """Return the plain stack, [scale w_k b_k] and [a_k]; only while `is_stack`."""
+        return concatenate(self._blocks, self.shape, self._dtype, scale)
+
+    def decompose(self) -> Decomposition:
+        """Return the SVD of the sum."""
+        self._fold()
+        if self._dense is not None:
+            return decompose_dense(self._dense)
+        terms = concatenate(self._blocks, self.shape, torch.float64, 1.0)
+        return decompose(terms.b, terms.a)
+
+    def factors(self, decomposition: Decomposition, rank: int) -> Factors:
+        """Return the first `rank` components in the dtype of the inputs."""
+        return decomposition.factors(rank, self._dtype)
+
+    def _bound_memory(self) -> None:
+        pending = sum(block.factors.rank for block in self._blocks)
+        if self._max_rank is not None:
+            if pending > _CUT_FACTOR * self._max_rank:
+                self._cut(self._max_rank)
+            return
+        rows, columns = self.shape
+        break_even = rows * columns // (rows + columns)
+        if self._dense is None and pending > break_even:
+            self._dense = torch.zeros(self.shape, dtype=self._dtype, device=self._device)
+            self._fold()
+        elif self._dense is not None and pending > break_even // _FOLD_SHARE:
+            self._fold()
+
+    @property
+    def _device(self) -> torch.device:
+        return self._blocks[0].factors.b.device
+
+    def _fold(self) -> None:
+        """Move the pending terms into the dense delta, in float64 tiles rounded once."""
+        if self._dense is None or not self._blocks:
+            return
+        dense = self._dense.to(self._dtype)
+        height = max(1, _TILE_ELEMENTS // self.shape[1])
+        for start in range(0, self.shape[0], height):
+            rows = slice(start, start + height)
+            tile = dense[rows].to(torch.float64)
+            for block in self._blocks:
+                left = block.factors.b[rows].to(torch.float64) * block.weight
+                tile.addmm_(left, block.factors.a.to(torch.float64))
+            dense[rows] = tile
+        self._dense, self._blocks = dense, []
+
+    def _cut(self, rank: int) -> None:
+        whole = self.decompose()
+        self.discarded += frobenius(whole.values[rank:])
+        self._blocks = [Block(whole.factors(min(rank, whole.values.numel()), torch.float64), 1.0)]
+
+
+class DenseSum:
+    """The running float64 sum of one dense tensor's weighted values."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self._dtype = torch.float32
+        self._total: Tensor | None = None
+
+    def add(self, value: Tensor, weight: float, name: str) -> None:
+        """Add weight * value.
+
+        Raises:
+            ShapeError: another shape than the sum's.
+        """
+        if tuple(value.shape) != self.shape:
+            raise ShapeError(
+                "values of one dense tensor have one shape",
+                module=name,
+                expected=self.shape,
+                got=tuple(value.shape),
+            )
+        self._dtype = torch.promote_types(self._dtype, working_dtype((value,)))
+        term = value.to(torch.float64) * weight
+        self._total = term if self._total is None else self._total.add_(term)
+
+    def total(self, scale: float = 1.0) -> Tensor:
+        """Return scale * sum, rounded once to float32 (float64 for float64 input)."""
+        if self._total is None:
+            return torch.zeros(self.shape, dtype=self._dtype)
+        return (self._total * scale).to(self._dtype)
+
+
+def concatenate(
+    blocks: list[Block], shape: tuple[int, int], dtype: torch.dtype, scale: float
+) -> Factors:
+    """Return the stack [scale w_1 b_1 ... ] and [a_1; ...] of blocks, contiguous."""
+    if not blocks:
+        zeros = torch.zeros(shape[0], 0, dtype=dtype), torch.zeros(0, shape[1], dtype=dtype)
+        return Factors(*zeros)
+    b = torch.cat([Block(k.factors, k.weight * scale).scaled_b(dtype) for k in blocks], dim=1)
+    a = torch.cat([block.factors.a.to(dtype) for block in blocks], dim=0)
+    return Factors(b.contiguous(), a.contiguous())

@@ -1,0 +1,76 @@
+"""The few routines of torch.linalg that are needed, typed, with errors of this package.
+
+torch.linalg ships no types and raises its own errors; this is the one place that knows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ._errors import NumericalError
+
+_linalg = cast("Any", torch.linalg)
+
+
+def frobenius(x: Tensor) -> float:
+    """Return the Frobenius norm of a tensor, accumulated in float64; 0.0 if it is empty."""
+    return float(_linalg.vector_norm(x, dtype=torch.float64))
+
+
+def lengths(x: Tensor, *, axis: int) -> Tensor:
+    """Return the Euclidean lengths along an axis of a matrix (0: of columns, 1: of rows)."""
+    return cast("Tensor", _linalg.vector_norm(x, dim=axis))
+
+
+def is_finite(x: Tensor) -> bool:
+    """Say whether every element is finite."""
+    return bool(torch.isfinite(x).all())
+
+
+def qr(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the reduced QR factorisation."""
+    basis, core = _linalg.qr(x)
+    return basis, core
+
+
+def eigh(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues, ascending, and eigenvectors of a symmetric matrix.
+
+    Raises:
+        NumericalError: LAPACK did not converge.
+    """
+    try:
+        values, vectors = _linalg.eigh(x)
+    except RuntimeError as error:
+        raise NumericalError(f"eigenvalues did not converge: {error}") from None
+    return values, vectors
+
+
+def svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the thin singular value decomposition U, s, V^T; also of an empty matrix.
+
+    Raises:
+        NumericalError: LAPACK did not converge.
+    """
+    try:
+        left, values, right = _linalg.svd(x, full_matrices=False)
+    except RuntimeError as error:
+        raise NumericalError(f"singular values did not converge: {error}") from None
+    return left, values, right
+
+
+def numbers(x: Tensor) -> list[float]:
+    """Return the elements of a vector as Python floats."""
+    return cast("list[float]", cast("Any", x).tolist())
+
+
+def singular_values(x: Tensor) -> list[float]:
+    """Return the singular values, descending.
+
+    Raises:
+        NumericalError: LAPACK did not converge.
+    """
+    return numbers(svd(x)[1])

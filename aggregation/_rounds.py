@@ -1,0 +1,162 @@
+"""The next state of a round, from the last one and the updates of the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ._accumulate import DenseSum, ModuleSum
+from ._adapter import Adapter, Factors
+from ._decompose import TOLERANCE, check_tolerance
+from ._errors import UnknownModuleError
+from ._linalg import frobenius
+from ._ranks import Rank, ranks_for
+from ._spectral import CutError, collect, cut
+from ._stacking import check_count
+from ._weights import Weight, weight_for
+
+_CANCELLED = 1e-12
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Aggregated:
+    """The next state.
+
+    Attributes:
+        adapter: in spectral form, float32, at most `state_rank`; dense tensors are cumulative.
+        error: what the cap discarded, relative to the uncut aggregate. It is not carried over.
+        count: number of updates that went in.
+    """
+
+    adapter: Adapter
+    error: CutError
+    count: int
+
+
+def next_state(
+    state: Adapter,
+    updates: Iterable[tuple[Adapter, Adapter, Weight]],
+    *,
+    state_rank: Rank | None,
+    tolerance: float = TOLERANCE,
+) -> Aggregated:
+    """Add the weighted changes of all nodes to the state, exactly, and cap the rank once.
+
+    new = S + sum_k w_k (T'_k - T_k). Where T_k is a slice of this S = U diag(s) V^T, with P_i the
+    sum of the weights of the nodes whose slice reaches slot i,
+
+        new = U diag(s_i (1 - P_i)) V^T + sum_k w_k T'_k,
+
+    so the starts cancel in P, a number, rather than in the factors, where it would cost digits. A
+    late update brings its own true start, which is subtracted as a term. Dense tensors:
+    new = S + sum_k w_k (dense'_k - start_k).
+
+    Updates are consumed one at a time, in order. Memory: per module at most one dense float32
+    delta and a quarter of it pending, plus one update; nothing is cut until the end.
+
+    Args:
+        state: S, in spectral form.
+        updates: (start, cumulative, weight). `start` is the delta that the node began with:
+            `leading(S, r_k)` for a warm start, `empty(...)` for a fresh one, with the dense values
+            it began with; what it lacks counts as zero. `cumulative` is T'_k; a module or dense
+            tensor that it lacks contributes nothing, whatever `start` says.
+        state_rank: cap of the rank, for all modules or by module (others uncapped), or None.
+        tolerance: singular values at or below this share of the largest are dropped.
+
+    Raises:
+        NothingToAggregateError: no updates.
+        UnknownModuleError: an update names something that S does not have.
+        ShapeError: a shape that differs from S's.
+        WeightError, ArgumentError, NotFiniteError, NumericalError: as `stack` and `spectral`.
+
+    Example:
+        >>> from polyrank.aggregation import empty
+        >>> start = empty({"q": (2, 2)})
+        >>> trained = Adapter({"q": Factors(torch.ones(2, 1), torch.ones(1, 2))})
+        >>> new = next_state(start, [(start, trained, 0.5), (start, trained, 0.5)], state_rank=4)
+        >>> new.adapter.ranks, new.count
+        ({'q': 1}, 2)
+    """
+    check_tolerance(tolerance)
+    caps = {} if state_rank is None else ranks_for(state_rank, state.factors)
+    modules = {name: _ModuleChange(name, factors) for name, factors in state.factors.items()}
+    dense = {name: _started(name, value) for name, value in state.dense.items()}
+    count = 0
+    for start, cumulative, weight in updates:
+        count += 1
+        for name, factors in cumulative.factors.items():
+            change = _known(modules, name)
+            change.add(start.factors.get(name), factors, weight_for(weight, name))
+        for name, value in cumulative.dense.items():
+            total, share = _known(dense, name), weight_for(weight, name)
+            total.add(value, share, name)
+            if name in start.dense:
+                total.add(start.dense[name], -share, name)
+    check_count(count)
+    cuts = {name: change.finish(caps.get(name), tolerance) for name, change in modules.items()}
+    result = collect(cuts, {name: total.total() for name, total in dense.items()})
+    return Aggregated(result.adapter, result.error, count)
+
+
+class _ModuleChange:
+    """The sum of one module's changes over its state."""
+
+    def __init__(self, name: str, state: Factors) -> None:
+        self._name = name
+        self._state = state
+        self._sum = ModuleSum(state.shape)
+        self._covered = torch.zeros(state.rank, dtype=torch.float64)
+
+    def add(self, start: Factors | None, cumulative: Factors, weight: float) -> None:
+        """Add weight * (cumulative - start)."""
+        self._sum.add(cumulative, weight, self._name)
+        if start is None or start.rank == 0:
+            return
+        if _is_slice(start, self._state):
+            self._covered[: start.rank] += weight
+        else:
+            self._sum.add(start, -weight, self._name)
+
+    def finish(self, rank: int | None, tolerance: float) -> tuple[Factors, float, float]:
+        """Return the capped sum, the norm of what the cap discarded, and the uncut norm."""
+        state = self._state
+        remaining = 1.0 - self._covered
+        is_untouched = self._sum.is_zero and bool((remaining == 1.0).all())
+        remaining[remaining.abs() < _CANCELLED] = 0.0
+        kept = remaining != 0.0
+        left = Factors(state.b[:, kept.to(state.b.device)], state.a[kept.to(state.a.device)])
+        self._sum.add(left, remaining[kept].to(state.b.device), self._name)
+        whole = self._sum.decompose()
+        if is_untouched and (rank is None or state.rank <= rank):
+            return state, 0.0, frobenius(whole.values)
+        return cut(whole, state, rank, tolerance)
+
+
+def _is_slice(start: Factors, state: Factors) -> bool:
+    """Say whether `start` is bit for bit the first columns and rows of `state`."""
+    rank = start.rank
+    return (
+        start.shape == state.shape
+        and rank <= state.rank
+        and start.b.dtype == state.b.dtype
+        and torch.equal(start.b, state.b[:, :rank])
+        and torch.equal(start.a, state.a[:rank])
+    )
+
+
+def _started(name: str, value: Tensor) -> DenseSum:
+    total = DenseSum(tuple(value.shape))
+    total.add(value, 1.0, name)
+    return total
+
+
+def _known(known: dict[str, _T], name: str) -> _T:
+    if name not in known:
+        raise UnknownModuleError("an update names what the state does not have", module=name)
+    return known[name]
