@@ -75,6 +75,10 @@ class NotReady(LinkError):
     """The sender has announced an object that it has not uploaded yet; try again later."""
 
 
+class MessageRefused(LinkError):
+    """Flower does not take a message: its receiver is unknown, or it expired."""
+
+
 class _Headers:
     """Adds the version and the token to each request, and does nothing else."""
 
@@ -249,7 +253,11 @@ class RuntimeTask:
         self._call(self._client.ConfirmMessageReceived, request)
 
     def push(self, message: Message) -> str:
-        """Send a message and return its id; the blob is sent in chunks of a few MB."""
+        """Send a message and return its id; the blob is sent in chunks of a few MB.
+
+        Raises:
+            MessageRefused: Flower does not take it.
+        """
         with no_object_id_recompute():
             message.metadata.__dict__["_message_id"] = message.object_id
             objects = get_all_nested_objects(message)
@@ -259,7 +267,7 @@ class RuntimeTask:
             )
             answer = self._call(self._client.PushMessages, request)
             if not answer.message_ids or not answer.message_ids[0]:
-                raise LinkError(f"Flower refused a message of run {self.run_id}; see its log")
+                raise MessageRefused(f"Flower refused a message of run {self.run_id}; see its log")
             missing = set(answer.objects_to_push)
             for object_id in [key for key in objects if key in missing]:
                 content = objects.pop(object_id).deflate()

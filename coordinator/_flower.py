@@ -41,7 +41,7 @@ from ..client._wire import (
     unpack,
 )
 from ..client._wire_bundle import BUNDLE, BUNDLE_DIGEST
-from ..client._wire_runtime import Acquirer, NotReady, RuntimeTask, call, connect
+from ..client._wire_runtime import Acquirer, MessageRefused, NotReady, RuntimeTask, call, connect
 from ._flower_superlink import PortInUse, SuperLink, SuperLinkError
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "Incoming",
     "LinkError",
     "LinkLost",
+    "NodeGone",
     "PortInUse",
     "SuperLink",
     "SuperLinkError",
@@ -58,6 +59,18 @@ __all__ = [
 
 OPEN_TIMEOUT_SECONDS: Final = 30.0
 PULL_PATIENCE_SECONDS: Final = 5.0
+
+
+class NodeGone(LinkError):
+    """No node has this address (any more); it may be back under another.
+
+    Attributes:
+        node_id: the address.
+    """
+
+    def __init__(self, node_id: int) -> None:
+        super().__init__(f"no node is connected under the address {node_id}")
+        self.node_id = node_id
 
 
 class DriverSession:
@@ -138,6 +151,9 @@ class DriverSession:
         """Send a task to a node and return the message's id; the blob is sent without a copy.
 
         Flower drops the task, and a late reply, after `ttl_seconds`.
+
+        Raises:
+            NodeGone: no such node is connected.
         """
         task = self._live()
         metadata = Metadata(
@@ -153,7 +169,10 @@ class DriverSession:
         )
         metadata.delivered_at = ""
         content = pack(Parcel(kind, envelope, signature, blob))
-        message_id = task.push(make_message(metadata, content=content))
+        try:
+            message_id = task.push(make_message(metadata, content=content))
+        except MessageRefused as error:
+            raise NodeGone(node_id) from error
         self._sent[message_id] = node_id
         return message_id
 

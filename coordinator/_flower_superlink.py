@@ -105,6 +105,7 @@ class SuperLink:
         """
         if self.pid is not None:
             raise SuperLinkError(f"this SuperLink runs already, as {self.pid}", self.log_path)
+        self.stop()  # what is left of one that ended by itself
         self._end_orphan()
         self._check_port()
         arguments = ["--insecure", "--host", self._host, "--port", str(self._port)]
@@ -130,8 +131,7 @@ class SuperLink:
         """Stop the process; harmless when it has ended."""
         if self._child is not None:
             self._child.stop()
-            with contextlib.suppress(FileNotFoundError):
-                self._pid_file.unlink()
+            self._pid_file.unlink(missing_ok=True)
 
     def __enter__(self) -> SuperLink:
         self.start()
