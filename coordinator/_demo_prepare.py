@@ -1,0 +1,75 @@
+"""Lay out a demo's folder: fetched model, one CSV and one configuration a node, the daemon's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from ._assets import DIALOGUE, MINILM, SENTIMENT
+from ._assets_fetch import Report, ensure
+from ._assets_smollm2 import ensure_smollm2
+from ._assets_texts import Row, dialogue_texts, movie_texts, sentiment, split, write_csv
+from ._demo_plan import DemoPlan, Layout, Ports, daemon_toml, node_toml
+from ._demo_processes import DemoError
+from ._paths import default_data_dir
+
+
+def choose_folder(asked: Path | None, now: datetime) -> Layout:
+    """Return the demo's folder, made and empty.
+
+    Without `asked` it is a new one, named after the time, below the default data directory:
+    nothing of an earlier demo is ever removed.
+
+    Raises:
+        DemoError: `asked` has something in it, or cannot be made.
+    """
+    root = asked or default_data_dir() / "demos" / now.strftime("%Y%m%d-%H%M%S")
+    root = root.expanduser().absolute()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        used = any(root.iterdir())
+    except OSError as error:
+        raise DemoError(
+            f"the demo's folder {root} cannot be used ({error.strerror}): choose another one with "
+            "--data-dir"
+        ) from error
+    if used:
+        raise DemoError(
+            f"the folder {root} is not empty: give --data-dir a new one, or remove what is in it"
+        )
+    return Layout(root)
+
+
+def prepare(plan: DemoPlan, layout: Layout, ports: Ports, rounds: int, report: Report) -> None:
+    """Fetch what is missing and write every file of the demo.
+
+    Raises:
+        AssetError: a model or text cannot be fetched.
+    """
+    model_dir = _model(plan, report)
+    for node in plan.nodes:
+        rows = _rows(plan, node.domain, report)
+        parts = split(rows, held_out=node.held_out_rows, train=node.train_rows)
+        layout.node(node.domain).mkdir(parents=True)
+        write_csv(layout.node_data(node.domain), parts.held_out + parts.train)
+        layout.node_config(node.domain).write_text(
+            node_toml(plan, node, layout, ports, model_dir), "utf-8"
+        )
+    layout.daemon_config.write_text(daemon_toml(plan, layout, ports, rounds), "utf-8")
+
+
+def _model(plan: DemoPlan, report: Report) -> Path:
+    if plan.base == "minilm":
+        return ensure(MINILM, report=report)
+    return ensure_smollm2(report=report)
+
+
+def _rows(plan: DemoPlan, domain: str, report: Report) -> list[Row]:
+    if plan.task == "sequence-classification":
+        return sentiment(ensure(SENTIMENT, report=report), domain)
+    texts: dict[str, Callable[[], list[Row]]] = {
+        "dialogue": lambda: dialogue_texts(ensure(DIALOGUE, report=report)),
+        "movies": lambda: movie_texts(ensure(SENTIMENT, report=report)),
+    }
+    return texts[domain]()
