@@ -1,4 +1,8 @@
-"""The client SDK: join a federation with your own model and data, and use the adapter you made."""
+"""The client SDK: join a federation with your own model and data, and use the adapter you made.
+
+Every name below is loaded when it is first used, so `import polyrank.client` stays free of torch,
+transformers and Flower.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._client_config import ClientConfig
     from ._errors import (
         AdapterUnavailable,
         BadSignature,
         ClientError,
         ConfigError,
-        ConnectionFailed,
         DataError,
         ExportError,
         ModelError,
@@ -21,14 +25,20 @@ if TYPE_CHECKING:
         TaskRefused,
         UnsupportedProtocol,
     )
+    from ._latest import VersionInfo
+    from ._node import AdaptationClient
+    from ._peft_files import from_peft, to_peft
+    from ._peft_trainer import PeftSettings, PeftTrainer
+    from ._text_rows import TextRows, hold_out
+    from ._trainer import Evaluation, ModelDescription, Trainer, TrainResult, TrainTask
 
-_HOME = dict.fromkeys(
-    (
+_HOMES = {
+    "_client_config": ("ClientConfig",),
+    "_errors": (
         "AdapterUnavailable",
         "BadSignature",
         "ClientError",
         "ConfigError",
-        "ConnectionFailed",
         "DataError",
         "ExportError",
         "ModelError",
@@ -38,31 +48,55 @@ _HOME = dict.fromkeys(
         "TaskRefused",
         "UnsupportedProtocol",
     ),
-    "_errors",
-)
+    "_latest": ("VersionInfo",),
+    "_node": ("AdaptationClient",),
+    "_peft_files": ("from_peft", "to_peft"),
+    "_peft_trainer": ("PeftSettings", "PeftTrainer"),
+    "_text_rows": ("TextRows", "hold_out"),
+    "_trainer": ("Evaluation", "ModelDescription", "TrainResult", "TrainTask", "Trainer"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AdaptationClient",
     "AdapterUnavailable",
     "BadSignature",
+    "ClientConfig",
     "ClientError",
     "ConfigError",
-    "ConnectionFailed",
     "DataError",
+    "Evaluation",
     "ExportError",
+    "ModelDescription",
     "ModelError",
+    "PeftSettings",
+    "PeftTrainer",
     "ProtocolError",
     "StateError",
     "StateLocked",
     "TaskRefused",
+    "TextRows",
+    "TrainResult",
+    "TrainTask",
+    "Trainer",
     "UnsupportedProtocol",
+    "VersionInfo",
+    "from_peft",
+    "hold_out",
+    "to_peft",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    """Load a public name from the module that defines it (PEP 562)."""
+    home = _HOME_OF.get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
+    """List the public names."""
     return sorted(__all__)

@@ -11,8 +11,9 @@ ClientError
 ├── DataError                data file missing, empty or without a column     .path
 ├── ExportError              not a plain low-rank adapter, cannot be written  .path
 ├── TaskRefused              a task that this node cannot carry out           .reason
-├── AdapterUnavailable       no stable adapter has arrived yet                .path
-└── ConnectionFailed         the SuperNode does not start                     .server
+└── AdapterUnavailable       no stable adapter has arrived yet                .path
+
+The Flower edge adds LinkError and its own subclasses (see ``_wire``).
 """
 
 from __future__ import annotations
@@ -98,11 +99,3 @@ class TaskRefused(ClientError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-
-
-class ConnectionFailed(ClientError):
-    """The connection to the federation cannot be set up."""
-
-    def __init__(self, message: str, *, server: str = "") -> None:
-        super().__init__(message)
-        self.server = server

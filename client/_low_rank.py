@@ -1,0 +1,106 @@
+"""Low-rank terms laid over a frozen model by forward hooks: exact, and its weights untouched.
+
+Two active PEFT adapters cannot do this (``modules_to_save`` raises), and merging the frozen rest
+into the weights would round. A hook adds ``(x @ a.T) @ b.T`` to a module's output instead, once for
+the trainable part and once for the frozen part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..aggregation import Adapter, Factors
+
+
+class LowRankTerm:
+    """The delta of one module: a trainable ``b @ a`` and a frozen one beneath, both float32."""
+
+    def __init__(self, module: nn.Module, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self.trainable: tuple[nn.Parameter, nn.Parameter] | None = None
+        self.frozen: tuple[Tensor, Tensor] | None = None
+        self.dropout = 0.0
+        self._handle = module.register_forward_hook(self._add)
+
+    def set_trainable(self, factors: Factors | None, device: torch.device) -> None:
+        """Copy ``factors`` into new parameters; None or rank 0: nothing to train."""
+        self.trainable = None
+        if factors is not None and factors.rank:
+            b, a = (
+                nn.Parameter(part.detach().to(device, torch.float32, copy=True).contiguous())
+                for part in (factors.b, factors.a)
+            )
+            self.trainable = (b, a)
+
+    def set_frozen(self, factors: Factors | None, device: torch.device) -> None:
+        """Lay ``factors`` beneath, without gradients; None or rank 0: nothing."""
+        self.frozen = None
+        if factors is not None and factors.rank:
+            self.frozen = (
+                factors.b.detach().to(device, torch.float32),
+                factors.a.detach().to(device, torch.float32),
+            )
+
+    def factors(self) -> Factors | None:
+        """Return a copy of the trained factors on the CPU, or None when none were trained."""
+        if self.trainable is None:
+            return None
+        b, a = (part.detach().to("cpu", torch.float32, copy=True) for part in self.trainable)
+        return Factors(b, a)
+
+    def remove(self) -> None:
+        """Take the term off the module."""
+        self._handle.remove()
+
+    def _add(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        x: Tensor = args[0]
+        if self.frozen is not None:
+            b, a = self.frozen
+            output = output + functional.linear(functional.linear(x, a.to(x.dtype)), b.to(x.dtype))
+        if self.trainable is not None:
+            b, a = self.trainable
+            if self.dropout and torch.is_grad_enabled():
+                x = functional.dropout(x, self.dropout)
+            output = output + functional.linear(functional.linear(x, a.to(x.dtype)), b.to(x.dtype))
+        return output
+
+
+class Overlay:
+    """All terms of one model and its heads; puts adapters in and takes the trained one out."""
+
+    def __init__(
+        self, model: nn.Module, modules: Mapping[str, tuple[int, int]], dense: Mapping[str, object]
+    ) -> None:
+        self.terms = {
+            name: LowRankTerm(model.get_submodule(name), shape) for name, shape in modules.items()
+        }
+        self.heads = {name: model.get_parameter(name) for name in dense}
+        self.device = next(model.parameters()).device
+
+    def load(self, trainable: Adapter | None, frozen: Adapter | None, dense: Adapter) -> None:
+        """Set every term (modules that an adapter lacks get none) and the heads of ``dense``."""
+        for name, term in self.terms.items():
+            term.set_trainable(trainable.factors.get(name) if trainable else None, self.device)
+            term.set_frozen(frozen.factors.get(name) if frozen else None, self.device)
+        with torch.no_grad():
+            for name, value in dense.dense.items():
+                if name in self.heads:
+                    self.heads[name].copy_(value)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """The factors being trained."""
+        return [part for term in self.terms.values() for part in term.trainable or ()]
+
+    def trained(self) -> Adapter:
+        """Copy out the trained factors and the heads, float32 on the CPU."""
+        factors = {name: term.factors() for name, term in self.terms.items()}
+        dense = {
+            name: head.detach().to("cpu", torch.float32, copy=True)
+            for name, head in self.heads.items()
+        }
+        return Adapter({name: pair for name, pair in factors.items() if pair is not None}, dense)

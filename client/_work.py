@@ -1,0 +1,214 @@
+"""One task carried out: check, decode, train or evaluate, encode. No sockets, no threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+
+from ..aggregation import (
+    Adapter,
+    AdapterError,
+    Limits,
+    Start,
+    check_update,
+    decode,
+    encode,
+    fresh_start,
+    warm_start,
+)
+from ._client_config import ClientConfig
+from ._errors import ClientError, ProtocolError, TaskRefused
+from ._latest import LatestAdapters, VersionInfo
+from ._metrics import metrics_of
+from ._protocol import TaskEnvelope, blob_digest
+from ._trainer import ModelDescription, Progress, Trainer, TrainTask
+
+Blob = bytes | bytearray | memoryview
+OnVersion = Callable[[Any, VersionInfo], None]
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task made: the blob to send (empty for evaluations), a count of rows, metrics."""
+
+    blob: Blob
+    num_examples: int
+    metrics: Mapping[str, float]
+    rank: int
+
+
+class Worker:
+    """Carries out train and evaluate tasks with one trainer, one at a time."""
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        trainer: Trainer,
+        *,
+        latest: LatestAdapters,
+        on_version: OnVersion | None = None,
+    ) -> None:
+        self._config = config
+        self._trainer = trainer
+        self._latest = latest
+        self._on_version = on_version
+        self._described = trainer.description
+
+    def run(self, task: TaskEnvelope, blob: Blob, progress: Progress) -> Outcome:
+        """Carry out a task.
+
+        Raises:
+            TaskRefused: the task does not fit this node or its blob; the message is one line.
+            ClientError: training or evaluation cannot go on.
+        """
+        check_task(task, blob, config=self._config, described=self._described)
+        state = self._decode(task, blob)
+        if task.kind == "train":
+            return self._train(task, state, progress)
+        return self._evaluate(task, state)
+
+    def _decode(self, task: TaskEnvelope, blob: Blob) -> Adapter:
+        limits = Limits(max_bytes=_max_bytes(task, self._config))
+        try:
+            state = decode(blob, limits)
+        except AdapterError as error:
+            raise TaskRefused("bad_blob", f"the task's adapter cannot be read: {error}") from error
+        check_fits(state, self._described)
+        return state
+
+    def _train(self, task: TaskEnvelope, state: Adapter, progress: Progress) -> Outcome:
+        start = start_of(task, state, self._described)
+        result = self._trainer.train(
+            TrainTask(
+                task.adapter, task.round, start, task.rank, task.seed, dict(task.config), progress
+            )
+        )
+        try:
+            check_update(
+                result.adapter,
+                expected_shapes=start.trainable.shapes,
+                expected_dense=state.dense_shapes,
+                max_rank=task.rank,
+            )
+            data = encode(result.adapter)
+        except AdapterError as error:
+            raise TaskRefused("bad_update", f"the trainer's update is unusable: {error}") from error
+        if len(data) > (limit := _max_bytes(task, self._config)):
+            raise TaskRefused("update_too_large", f"update of {len(data)} bytes, allowed {limit}")
+        rank = max(result.adapter.ranks.values(), default=0)
+        return Outcome(data, result.num_examples, _finite(result.metrics), rank)
+
+    def _evaluate(self, task: TaskEnvelope, state: Adapter) -> Outcome:
+        evaluation = self._trainer.evaluate(state, None)
+        metrics = metrics_of(evaluation)
+        if task.stable:
+            self._keep(task, state, metrics)
+        rank = max(state.ranks.values(), default=0)
+        return Outcome(b"", len(evaluation.losses), metrics, rank)
+
+    def _keep(self, task: TaskEnvelope, state: Adapter, metrics: Mapping[str, float]) -> None:
+        info = VersionInfo(
+            adapter=task.adapter,
+            number=task.start_number,
+            digest=task.start_digest,
+            base_fingerprint=self._described.fingerprint,
+            metrics=metrics,
+        )
+        options = cast("Mapping[str, Any]", getattr(self._trainer, "peft_options", {}))
+        path = self._latest.write(state, info, options=options)
+        _log.info("version_received", adapter=info.adapter, number=info.number, path=str(path))
+        if self._on_version is None:
+            return
+        try:
+            self._on_version(path, info)
+        except Exception as error:  # the owner's code must not cost the federation a result
+            _log.exception("on_version_failed", adapter=info.adapter, error=str(error))
+
+
+def check_task(
+    task: TaskEnvelope, blob: Blob, *, config: ClientConfig, described: ModelDescription
+) -> None:
+    """Refuse a task that this node must not carry out; raises TaskRefused with one clear line."""
+    try:
+        task.check_key()
+    except ProtocolError as error:
+        raise TaskRefused("bad_task_key", str(error)) from error
+    if len(blob) > (limit := _max_bytes(task, config)):
+        raise TaskRefused(
+            "blob_too_large",
+            f"adapter of {len(blob)} bytes exceeds max_adapter_bytes {limit}: raise it, or lower "
+            "the federation's state_rank",
+        )
+    if blob_digest(blob) != task.blob_digest:
+        raise TaskRefused("blob_damaged", "the blob's sha-256 is not the task's blob_digest")
+    if not task.approximate and task.blob_digest != task.start_digest:
+        raise TaskRefused(
+            "wrong_start_digest",
+            f"start_digest {task.start_digest[:12]} is not the blob's {task.blob_digest[:12]}",
+        )
+    if task.base_fingerprint and task.base_fingerprint != described.fingerprint:
+        raise TaskRefused(
+            "wrong_base_model",
+            f"the federation's base model is {task.base_fingerprint[:12]}, this node's is "
+            f"{described.fingerprint[:12]}: use the same checkpoint",
+        )
+    if task.kind == "train" and not 1 <= task.rank <= config.max_rank:
+        raise TaskRefused(
+            "rank_too_high", f"rank {task.rank} asked, this node trains 1 to {config.max_rank}"
+        )
+
+
+def check_fits(state: Adapter, described: ModelDescription) -> None:
+    """Refuse a state whose shapes are not this model's; modules that are not adapted here pass."""
+    for name, shape in state.shapes.items():
+        own = described.modules.get(name)
+        if own is not None and tuple(own) != shape:
+            raise TaskRefused(
+                "wrong_shape", f"module {name} is {shape} in the task, {tuple(own)} in this model"
+            )
+    for name, shape in state.dense_shapes.items():
+        own = described.dense.get(name)
+        if own is None or tuple(own) != shape:
+            here = "absent" if own is None else str(tuple(own))
+            raise TaskRefused(
+                "wrong_shape", f"tensor {name} is {shape} in the task, {here} in this model"
+            )
+
+
+def start_of(task: TaskEnvelope, state: Adapter, described: ModelDescription) -> Start:
+    """Make the start that the task asks for, on the modules that this node adapts.
+
+    Raises:
+        TaskRefused: the task's adapter has none of them.
+    """
+    ranks = {name: task.rank for name in state.factors if name in described.modules}
+    if not ranks:
+        raise TaskRefused("no_common_module", "the adapter has no module that this node adapts")
+    if task.start == "warm":
+        return warm_start(state, ranks, seed=task.seed)
+    directions = "random" if task.start == "fresh-random" else "spectral"
+    return fresh_start(state, ranks, seed=task.seed, directions=directions)
+
+
+def one_line(error: BaseException) -> str:
+    """Say an error in one line of at most 1000 characters, with its kind if it is not ours."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, (ClientError, AdapterError)):
+        text = f"{type(error).__name__}: {text}"
+    return text[:1000]
+
+
+def _max_bytes(task: TaskEnvelope, config: ClientConfig) -> int:
+    return min(task.max_adapter_bytes or config.max_adapter_bytes, config.max_adapter_bytes)
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {
+        str(name): float(value)
+        for name, value in metrics.items()
+        if float("-inf") < float(value) < float("inf")
+    }
