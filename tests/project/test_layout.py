@@ -62,6 +62,20 @@ def test_of_the_client_the_coordinator_loads_the_wire_only():
     assert not guilty
 
 
+EDGES = {
+    "flwr": r"^(client|coordinator)/_(flower|wire)[a-z_]*\.py$",
+    "peft": r"^client/_peft[a-z_]*\.py$",
+    "transformers": r"^(client/_(transformers|peft)[a-z_]*|coordinator/_assets_smollm2)\.py$",
+}
+
+
+@pytest.mark.parametrize("library", EDGES)
+def test_untyped_libraries_are_touched_in_named_edge_modules_only(library: str):
+    found = {str(path.relative_to(ROOT)) for path in SOURCES if library in _imported(path)}
+    assert found, f"{library} is imported nowhere: drop the dependency"
+    assert not {name for name in found if not re.match(EDGES[library], name)}
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_each_package_says_what_lives_in_it(package: str):
     text = (ROOT / package / "README.md").read_text()
