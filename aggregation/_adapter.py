@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from ._errors import ArgumentError, DeviceError, DtypeError, ShapeError
-from ._names import check_name
+from ._names import MAX_DENSE_AXES, check_name
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-MAX_DENSE_AXES = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)

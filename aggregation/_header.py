@@ -26,7 +26,7 @@ from ._errors import (
     TruncatedBytesError,
 )
 from ._limits import Limits
-from ._names import check_name
+from ._names import MAX_DENSE_AXES, check_name
 
 ITEM_BYTES = {"F32": 4, "BF16": 2, "F16": 2}
 LENGTH_BYTES = 8
@@ -35,7 +35,6 @@ METADATA = "__metadata__"
 METADATA_KEY = "polyrank"
 FACTORS = "factors/"
 DENSE = "dense/"
-MAX_DENSE_AXES = 8
 
 
 @dataclass(frozen=True, slots=True)

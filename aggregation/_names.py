@@ -1,10 +1,11 @@
-"""Names of target modules and dense tensors: what is a legal one."""
+"""What a name and a dense tensor may look like, in memory and in bytes."""
 
 from __future__ import annotations
 
 from ._errors import BadNameError
 
 MAX_NAME_CHARACTERS = 512
+MAX_DENSE_AXES = 8
 
 
 def check_name(name: object) -> str:

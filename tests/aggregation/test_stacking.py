@@ -1,0 +1,226 @@
+"""Stacking is exact, for any ranks, shapes, modules and signs, in one shot and as a stream."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polyrank.aggregation import (
+    Adapter,
+    ArgumentError,
+    Factors,
+    NothingToAggregateError,
+    ShapeError,
+    Stacker,
+    Weight,
+    WeightError,
+    stack,
+)
+
+from .oracle import assert_same_deltas, sizes, weighted_sum
+from .worlds import (
+    HEADS,
+    NAMES,
+    QUICK,
+    adapter_of,
+    adapters,
+    module_shapes,
+    random_factors,
+    weights,
+)
+
+Terms = list[tuple[Adapter, Weight]]
+
+
+@st.composite
+def terms(draw: st.DrawFn, max_rank: int = 7, max_size: int = 6) -> Terms:
+    shapes = draw(module_shapes())
+    count = draw(st.integers(1, max_size))
+    per_module = st.fixed_dictionaries({name: weights for name in (*NAMES, *HEADS)})
+    weight = weights | per_module
+    return [(draw(adapters(shapes, max_rank)), draw(weight)) for _ in range(count)]
+
+
+@QUICK
+@given(terms())
+def test_a_stack_is_the_weighted_sum_of_deltas(world: Terms):
+    assert_same_deltas(stack(world), weighted_sum(world), sizes(world), 3e-7)
+
+
+@QUICK
+@given(terms())
+def test_a_stack_has_the_sum_of_the_ranks(world: Terms):
+    result = stack(world)
+    for name, factors in result.factors.items():
+        assert factors.rank == sum(x.factors[name].rank for x, _ in world if name in x.factors)
+        assert factors.b.is_contiguous()
+        assert factors.a.is_contiguous()
+
+
+@QUICK
+@given(terms(max_size=12), weights)
+def test_a_streamed_sum_is_the_weighted_sum_of_deltas(world: Terms, scale: float):
+    stacker = Stacker()
+    for adapter, weight in world:
+        stacker.add(adapter, weight)
+    done = stacker.finish(scale)
+    expected = {key: scale * value for key, value in weighted_sum(world).items()}
+    size = {key: abs(scale) * value for key, value in sizes(world).items()}
+    assert_same_deltas(done.adapter, expected, size, 1e-6)
+    assert done.count == len(world)
+    assert done.discarded_bound <= 1e-6 * (1 + sum(size.values()))
+
+
+@QUICK
+@given(terms(max_size=10), st.integers(1, 4))
+def test_a_capped_stream_stays_within_its_bound(world: Terms, max_rank: int):
+    stacker = Stacker(max_rank=max_rank)
+    for adapter, weight in world:
+        stacker.add(adapter, weight)
+    done = stacker.finish()
+    expected, size = weighted_sum(world), sizes(world)
+    for name, factors in done.adapter.factors.items():
+        key = f"module {name}"
+        error = float((factors.b.double() @ factors.a.double() - expected[key]).norm())
+        assert factors.rank <= max_rank
+        assert error <= done.discarded_bounds[name] + 1e-6 * size[key] + 1e-30
+
+
+def test_a_cap_that_bites_reports_what_it_cost():
+    stacker = Stacker(max_rank=2)
+    world: Terms = [(adapter_of({"q": 4}, (30, 20), seed), 1.0) for seed in range(10)]
+    for adapter, weight in world:
+        stacker.add(adapter, weight)
+    done = stacker.finish(0.5)
+    difference = stack([(done.adapter, -1.0), *((x, 0.5) for x, _ in world)])
+    error = float(difference.factors["q"].delta().norm())
+    assert 0.1 * done.discarded_bound < error <= done.discarded_bound
+    assert done.discarded_bound == pytest.approx(done.discarded_bounds["q"])
+
+
+def test_a_long_stream_turns_dense_and_stays_exact():
+    world: Terms = [(adapter_of({"q": 8}, (48, 40), s), (-1.0) ** s * 0.1) for s in range(60)]
+    stacker = Stacker()
+    for adapter, weight in world:
+        stacker.add(adapter, weight)
+    total = stacker._sums["q"]
+    assert total._dense is not None
+    assert sum(block.factors.rank for block in total._blocks) <= 48 * 40 // 88
+    done = stacker.finish()
+    assert done.adapter.factors["q"].rank <= 40
+    expected = weighted_sum(world)
+    assert_same_deltas(done.adapter, expected, tolerance=1e-6)
+
+
+def test_finishing_twice_gives_the_same_bytes_and_more_can_be_added():
+    world: Terms = [(adapter_of({"q": 8}, (24, 20), s), 0.1) for s in range(9)]
+    stacker = Stacker()
+    for adapter, weight in world[:8]:
+        stacker.add(adapter, weight)
+    first, second = stacker.finish().adapter, stacker.finish().adapter
+    assert torch.equal(first.factors["q"].b, second.factors["q"].b)
+    stacker.add(*world[8])
+    assert_same_deltas(stacker.finish().adapter, weighted_sum(world))
+
+
+def test_a_stream_holds_no_reference_to_what_it_was_given():
+    stacker = Stacker()
+    alive: list[weakref.ref[Adapter]] = []
+
+    def updates() -> Iterator[Adapter]:
+        for seed in range(4):
+            adapter = Adapter({"q": random_factors((9, 9), 2, seed)}, {"h": torch.ones(2)})
+            alive.append(weakref.ref(adapter.factors["q"].b))  # type: ignore[arg-type]
+            yield adapter
+
+    for adapter in updates():
+        stacker.add(adapter, 1.0)
+        del adapter
+    gc.collect()
+    assert [reference() for reference in alive] == [None] * 4
+
+
+def test_inputs_are_never_changed():
+    adapter = Adapter({"q": random_factors((6, 5), 3)}, {"h": torch.ones(3)})
+    before = adapter.factors["q"].b.clone(), adapter.factors["q"].a.clone()
+    stacker = Stacker()
+    for _ in range(5):
+        stacker.add(adapter, 0.3)
+    stacker.finish(2.0)
+    stack([(adapter, 3.0), (adapter, -1.0)])
+    assert torch.equal(adapter.factors["q"].b, before[0])
+    assert torch.equal(adapter.factors["q"].a, before[1])
+    assert torch.equal(adapter.dense["h"], torch.ones(3))
+
+
+def test_cancelling_terms_of_an_ill_conditioned_stack_leave_what_remains():
+    big = random_factors((40, 30), 6, 1, scale=1e6)
+    small = random_factors((40, 30), 3, 2)
+    world: Terms = [(Adapter({"q": f}), w) for f, w in ((big, 1.0), (small, 0.5), (big, -1.0))]
+    stacker = Stacker()
+    for adapter, weight in world:
+        stacker.add(adapter, weight)
+    whole = stacker._sums["q"].decompose()
+    assert whole.numerical_rank(2**-23) == 3
+    expected = 0.5 * (small.b.double() @ small.a.double())
+    error = (whole.factors(3, torch.float64).delta() - expected).norm() / expected.norm()
+    assert float(error) < 1e-8
+
+
+def test_the_gauge_of_the_factors_does_not_matter():
+    plain = random_factors((20, 15), 4)
+    gauge = torch.tensor([1e-12, 1e6, 1.0, 1e12])
+    turned = Factors(plain.b * gauge, plain.a / gauge[:, None])
+    stacker = Stacker(max_rank=4)
+    for _ in range(5):
+        stacker.add(Adapter({"q": turned}), 0.2)
+    assert_same_deltas(stacker.finish().adapter, {"module q": plain.b.double() @ plain.a.double()})
+
+
+def test_float64_and_narrow_dtypes_are_summed_and_widened():
+    narrow = Factors(torch.ones(2, 1, dtype=torch.bfloat16), torch.ones(1, 2, dtype=torch.bfloat16))
+    wide = Factors(torch.ones(2, 1, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64))
+    only = stack([(Adapter({"q": narrow}), 1.0)])
+    both = stack([(Adapter({"q": narrow}), 0.1), (Adapter({"q": wide}), 0.2)])
+    assert only.factors["q"].b.dtype == torch.float32
+    assert both.factors["q"].b.dtype == torch.float64
+    assert torch.allclose(both.factors["q"].delta(), torch.full((2, 2), 0.3, dtype=torch.float64))
+
+
+def test_the_aggregate_of_nothing_is_refused():
+    with pytest.raises(NothingToAggregateError):
+        stack(iter(()))
+    with pytest.raises(NothingToAggregateError):
+        Stacker().finish()
+
+
+def test_one_module_in_two_shapes_is_refused_even_where_broadcasting_would_do():
+    one, two = adapter_of({"q": 1}, (4, 4)), adapter_of({"q": 1}, (4, 5))
+    with pytest.raises(ShapeError) as caught:
+        stack([(one, 1.0), (two, 1.0)])
+    assert (caught.value.module, caught.value.expected, caught.value.got) == ("q", (4, 4), (4, 5))
+    stacker = Stacker()
+    stacker.add(Adapter({}, {"h": torch.ones(1)}), 1.0)
+    with pytest.raises(ShapeError):
+        stacker.add(Adapter({}, {"h": torch.ones(3)}), 1.0)
+
+
+@pytest.mark.parametrize("max_rank", [0, -1, 1.5, True])
+def test_a_cap_below_one_is_refused(max_rank: int):
+    with pytest.raises(ArgumentError):
+        Stacker(max_rank=max_rank)
+
+
+def test_a_scale_or_weight_that_is_not_finite_is_refused():
+    stacker = Stacker()
+    stacker.add(adapter_of({"q": 1}, (4, 4)), 1.0)
+    with pytest.raises(WeightError):
+        stacker.finish(float("nan"))
+    with pytest.raises(WeightError):
+        stacker.add(adapter_of({"q": 1}, (4, 4)), float("inf"))
+    with pytest.raises(WeightError):
+        stack([(adapter_of({"v": 1}, (4, 4)), {"q": 1.0})])
