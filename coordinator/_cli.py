@@ -130,7 +130,8 @@ def _run(argv: list[str]) -> int:
     except Exception as error:
         if not is_user_error(error):
             raise
-        return _fail(str(error), _EXIT_FAILURE)
+        code = getattr(error, "exit_code", _EXIT_FAILURE)
+        return _fail(str(error), code if isinstance(code, int) else _EXIT_FAILURE)
     return code if isinstance(code, int) else 0
 
 

@@ -80,16 +80,17 @@ def read_daemon(data_dir: Path) -> DaemonInfo | None:
     )
 
 
-def default_registry_url() -> str:
-    """Return where the registry is when nobody said: the environment, the daemon, the default.
+def default_registry_url(data_dir: Path | None = None) -> str:
+    """Return where the registry is when nobody said.
 
-    In this order: `$POLYRANK_REGISTRY`; the address written by a daemon that still runs on the
-    default data directory; `grpc://127.0.0.1:9093`.
+    For a named data directory: the address that its running daemon wrote. Else, in this order:
+    `$POLYRANK_REGISTRY`; the running daemon of the default data directory. When there is no such
+    daemon: `grpc://127.0.0.1:9093`.
     """
     named = os.environ.get(REGISTRY_VARIABLE, "").strip()
-    if named:
+    if named and data_dir is None:
         return named
-    daemon = read_daemon(default_data_dir())
+    daemon = read_daemon(data_dir or default_data_dir())
     if daemon is not None and daemon.is_running:
         return daemon.registry
     return DEFAULT_REGISTRY_URL
