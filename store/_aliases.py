@@ -1,0 +1,117 @@
+"""Moving names: each change is a line of an append-only log that knows what undoing it means.
+
+A log line's `back_to` is the line that a rollback returns to, so a rollback costs the same after
+ten changes and after ten thousand, and two rollbacks go back two changes, not there and back.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from ._database import next_number, now
+from ._errors import Conflict, NotFound
+from ._find import alias_row, version_row
+from ._names import alias_name, text
+from ._registry import Expect
+from ._tables import AdapterRow, AliasLogRow, AliasRow
+from ._writes import add_event
+
+Expected = int | Literal[Expect.ANY] | None
+
+
+def move_alias(
+    session: Session,
+    adapter: AdapterRow,
+    alias: str,
+    number: int,
+    *,
+    expect: Expected = Expect.ANY,
+    reason: str = "",
+) -> AliasRow:
+    """Let an alias name a version if it names `expect` now; raise Conflict otherwise."""
+    current = alias_row(session, adapter, alias_name(alias))
+    found = None if current is None else current.number
+    if expect is not Expect.ANY and expect != found:
+        raise Conflict(f"alias {adapter.name}@{alias}", _said(expect), _said(found))
+    if version_row(session, adapter, number).retired_at is not None:
+        raise Conflict(f"version {adapter.name}@{number}", "one in use", "a retired one")
+    if current is not None and found == number:
+        return current
+    back_to = None if current is None else current.sequence
+    return _write(
+        session,
+        adapter,
+        current,
+        alias=alias,
+        number=number,
+        kind="set",
+        back_to=back_to,
+        reason=reason,
+    )
+
+
+def undo_alias(session: Session, adapter: AdapterRow, alias: str, *, reason: str) -> AliasRow:
+    """Return an alias to the version before, past retired ones."""
+    current = alias_row(session, adapter, alias)
+    if current is None:
+        raise NotFound("alias", f"{adapter.name}@{alias}")
+    line = session.get_one(AliasLogRow, current.sequence)
+    while line.back_to is not None:
+        line = session.get_one(AliasLogRow, line.back_to)
+        target = version_row(session, adapter, line.number)
+        if target.retired_at is None and line.number != current.number:
+            return _write(
+                session,
+                adapter,
+                current,
+                alias=alias,
+                number=line.number,
+                kind="rollback",
+                back_to=line.back_to,
+                reason=reason,
+            )
+    raise Conflict(f"alias {adapter.name}@{alias}", "an earlier version", "nothing to go back to")
+
+
+def _write(
+    session: Session,
+    adapter: AdapterRow,
+    current: AliasRow | None,
+    *,
+    alias: str,
+    number: int,
+    kind: str,
+    back_to: int | None,
+    reason: str,
+) -> AliasRow:
+    line = AliasLogRow(
+        sequence=next_number(session, "alias_log"),
+        adapter_id=adapter.id,
+        alias=alias,
+        kind=kind,
+        number=number,
+        previous=None if current is None else current.number,
+        back_to=back_to,
+        reason=text("reason", reason),
+        updated_at=now(),
+    )
+    session.add(line)
+    session.flush()
+    row = current or AliasRow(adapter_id=adapter.id, alias=alias)
+    row.number, row.reason = number, reason
+    row.sequence, row.updated_at = line.sequence, line.updated_at
+    session.add(row)
+    add_event(
+        session,
+        "alias_set" if kind == "set" else "alias_rolled_back",
+        adapter=adapter,
+        subject=f"{adapter.name}@{alias}",
+        payload={"alias": alias, "number": number, "previous": line.previous, "reason": reason},
+    )
+    return row
+
+
+def _said(number: object) -> str:
+    return "no such alias" if number is None else f"version {number}"

@@ -1,0 +1,75 @@
+"""Looking things up in a session, with one error for what is not there."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ._errors import NotFound
+from ._names import LATEST, parse_ref
+from ._tables import AdapterRow, AliasRow, ContributionRow, RoundRow, TaskRow, VersionRow
+
+
+def adapter_row(session: Session, name: str) -> AdapterRow:
+    """Return an adapter; raise NotFound."""
+    row = session.scalar(select(AdapterRow).where(AdapterRow.name == name))
+    if row is None:
+        raise NotFound("adapter", name)
+    return row
+
+
+def adapter_id(session: Session, name: str | None) -> int | None:
+    """Return an adapter's key, None for None; raise NotFound."""
+    return None if name is None else adapter_row(session, name).id
+
+
+def version_row(session: Session, adapter: AdapterRow, number: int) -> VersionRow:
+    """Return an adapter's version; raise NotFound."""
+    row = session.scalar(
+        select(VersionRow).where(VersionRow.adapter_id == adapter.id, VersionRow.number == number)
+    )
+    if row is None:
+        raise NotFound("version", f"{adapter.name}@{number}")
+    return row
+
+
+def alias_row(session: Session, adapter: AdapterRow, alias: str) -> AliasRow | None:
+    """Return what an alias names now, None if it names nothing."""
+    return session.get(AliasRow, (adapter.id, alias))
+
+
+def resolve(session: Session, ref: str) -> VersionRow:
+    """Return the version that a reference means; raise RefError or NotFound."""
+    parsed = parse_ref(ref)
+    adapter = adapter_row(session, parsed.adapter)
+    if parsed.number is not None:
+        return version_row(session, adapter, parsed.number)
+    if parsed.alias == LATEST:
+        number = adapter.head
+    else:
+        alias = alias_row(session, adapter, parsed.alias or "")
+        number = None if alias is None else alias.number
+    if number is None:
+        raise NotFound("version", f"{parsed.adapter}@{parsed.alias}")
+    return version_row(session, adapter, number)
+
+
+def round_row(session: Session, adapter: AdapterRow, number: int) -> RoundRow:
+    """Return an adapter's round; raise NotFound."""
+    row = session.get(RoundRow, (adapter.id, number))
+    if row is None:
+        raise NotFound("round", f"{adapter.name} round {number}")
+    return row
+
+
+def task_row(session: Session, key: str) -> TaskRow:
+    """Return a task; raise NotFound."""
+    row = session.get(TaskRow, key)
+    if row is None:
+        raise NotFound("task", key)
+    return row
+
+
+def contribution_row(session: Session, key: str) -> ContributionRow | None:
+    """Return a task's contribution, None before it has one."""
+    return session.get(ContributionRow, key)

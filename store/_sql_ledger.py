@@ -1,0 +1,367 @@
+"""The ledger on a local SQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, BinaryIO
+
+from . import _commit, _lists, _rounds, _rows, _versions
+from ._blobs import Blobs
+from ._database import Database, check_epoch, current_epoch, now
+from ._errors import NotFound
+from ._find import adapter_row, contribution_row, resolve, round_row
+from ._intake import taken_in
+from ._json import EMPTY, freeze
+from ._ledger import Ledger
+from ._names import digest_text, name_text, text, whole
+from ._records import (
+    NODE_STATUSES,
+    AdapterLine,
+    BaseModel,
+    ContributionRecord,
+    ContributionStatus,
+    Decision,
+    Event,
+    Evidence,
+    MetricRecord,
+    NewTask,
+    NodeRecord,
+    NodeStatus,
+    Parent,
+    RoundRecord,
+    RoundState,
+    TaskRecord,
+    TaskState,
+    Version,
+)
+from ._registry import Registry, Source
+from ._sql_registry import SqlRegistry
+from ._tables import BlobRow, DriverRow, NodeRow
+from ._writes import (
+    NewDecision,
+    add_adapter,
+    add_base_model,
+    add_decision,
+    add_event,
+    add_evidence,
+    add_metrics,
+    checked_metrics,
+)
+
+
+class SqlLedger(Ledger):
+    """See Ledger for the contract."""
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._registry = SqlRegistry(database, blobs)
+
+    @property
+    def registry(self) -> Registry:
+        """See Ledger."""
+        return self._registry
+
+    def take_epoch(self, owner: str) -> int:
+        """See Ledger."""
+        with self._database.write() as session:
+            epoch = current_epoch(session) + 1
+            session.add(DriverRow(epoch=epoch, owner=text("owner", owner), started_at=now()))
+            add_event(session, "driver_started", subject=owner, payload={"epoch": epoch})
+        return epoch
+
+    def epoch(self) -> int:
+        """See Ledger."""
+        with self._database.read() as session:
+            return current_epoch(session)
+
+    def register_base_model(
+        self, name: str, *, fingerprint: str, metadata: Mapping[str, Any] = EMPTY, epoch: int
+    ) -> BaseModel:
+        """See Ledger."""
+        with self._database.write(epoch) as session:
+            return _rows.base_model(add_base_model(session, name, fingerprint, metadata))
+
+    def create_adapter(
+        self, name: str, *, base_model: str, tags: Mapping[str, str] = EMPTY, epoch: int
+    ) -> AdapterLine:
+        """See Ledger."""
+        with self._database.write(epoch) as session:
+            return _rows.adapter(add_adapter(session, name, base_model, tags))
+
+    def publish(
+        self,
+        adapter: str,
+        data: Source,
+        *,
+        profile: Mapping[str, Any] | None = None,
+        parents: Sequence[Parent] = (),
+        origin: str = "import",
+        metrics: Mapping[str, float] = EMPTY,
+        tags: Mapping[str, str] = EMPTY,
+        aliases: Sequence[str] = (),
+        idempotency_key: str | None = None,
+        epoch: int,
+    ) -> Version:
+        """See Ledger."""
+        publication = _versions.Publication(
+            adapter=adapter,
+            profile=profile,
+            parents=parents,
+            origin=origin,
+            metrics=metrics,
+            tags=tags,
+            idempotency_key=idempotency_key,
+            aliases=aliases,
+        )
+        return _versions.publish(self._database, self._blobs, publication, data, epoch)
+
+    def record_evidence(
+        self,
+        kind: str,
+        *,
+        adapter: str | None = None,
+        subject: str = "",
+        payload: Mapping[str, Any],
+        epoch: int,
+    ) -> Evidence:
+        """See Ledger."""
+        with self._database.write(epoch) as session:
+            return _rows.evidence(add_evidence(session, kind, adapter, subject, payload))
+
+    def record_decision(
+        self,
+        kind: str,
+        *,
+        adapter: str | None = None,
+        subject: str = "",
+        reason: str,
+        payload: Mapping[str, Any] = EMPTY,
+        evidence: Sequence[int] = (),
+        epoch: int,
+    ) -> Decision:
+        """See Ledger."""
+        new = NewDecision(
+            kind=kind,
+            adapter=adapter,
+            subject=subject,
+            reason=reason,
+            payload=payload,
+            evidence=evidence,
+        )
+        with self._database.write(epoch) as session:
+            return _rows.decision(add_decision(session, new))
+
+    def record_event(
+        self,
+        kind: str,
+        *,
+        adapter: str | None = None,
+        subject: str = "",
+        payload: Mapping[str, Any] = EMPTY,
+        epoch: int,
+    ) -> Event:
+        """See Ledger."""
+        with self._database.write(epoch) as session:
+            line = None if adapter is None else adapter_row(session, adapter)
+            return _rows.event(
+                add_event(session, kind, adapter=line, subject=subject, payload=payload)
+            )
+
+    def record_metrics(
+        self, ref: str, metrics: Mapping[str, float], *, identity: str | None = None, epoch: int
+    ) -> list[MetricRecord]:
+        """See Ledger."""
+        values = checked_metrics(metrics)
+        who = "" if identity is None else name_text("identity", identity)
+        with self._database.write(epoch) as session:
+            version = resolve(session, ref)
+            rows = add_metrics(session, version, values, identity=who)
+            add_event(
+                session,
+                "metrics_recorded",
+                adapter=version.adapter,
+                subject=f"{version.adapter.name}@{version.number}",
+                payload={"identity": identity, "metrics": values},
+            )
+            return [_rows.metric(row) for row in rows]
+
+    def put_node(
+        self,
+        identity: str,
+        *,
+        name: str,
+        card: Mapping[str, Any],
+        address: str | None,
+        status: NodeStatus = "live",
+        epoch: int,
+    ) -> NodeRecord:
+        """See Ledger."""
+        new = NodeRow(
+            identity=name_text("identity", identity),
+            name=text("node name", name, limit=1000),
+            card=freeze(card, field="card"),
+            address=None if address is None else text("address", address, limit=1000),
+            status=_rounds.one_of("status", status, NODE_STATUSES),
+        )
+        with self._database.write(epoch) as session:
+            return _rows.node(_rounds.add_node(session, new))
+
+    def plan_round(
+        self, adapter: str, *, plan: Mapping[str, Any], start_number: int, epoch: int
+    ) -> RoundRecord:
+        """See Ledger."""
+        with self._database.write(epoch) as session:
+            line = adapter_row(session, adapter)
+            return _rows.round_(_rounds.add_round(session, line, plan, start_number))
+
+    def move_round(
+        self,
+        adapter: str,
+        number: int,
+        *,
+        state: RoundState,
+        expect: RoundState,
+        reason: str = "",
+        deadline_at: datetime | None = None,
+        epoch: int,
+    ) -> RoundRecord:
+        """See Ledger."""
+        with self._database.write(epoch) as session:
+            _rounds.check_move(expect, state)
+            row = round_row(session, adapter_row(session, adapter), number)
+            _rounds.expect_state(row, expect)
+            return _rows.round_(
+                _rounds.move_round(session, row, state, reason=reason, deadline_at=deadline_at)
+            )
+
+    def rounds(
+        self, adapter: str | None = None, *, state: RoundState | None = None
+    ) -> list[RoundRecord]:
+        """See Ledger."""
+        with self._database.read() as session:
+            return _lists.rounds(session, adapter, state)
+
+    def put_task(self, task: NewTask, *, epoch: int) -> TaskRecord:
+        """See Ledger."""
+        with self._database.write(epoch) as session:
+            return _rows.task(_rounds.add_task(session, task))
+
+    def close_task(self, key: str, *, state: TaskState, epoch: int) -> TaskRecord:
+        """See Ledger."""
+        with self._database.write(epoch) as session:
+            return _rows.task(_rounds.close_task(session, key, state))
+
+    def tasks(
+        self,
+        adapter: str | None = None,
+        *,
+        round: int | None = None,
+        state: TaskState | None = None,
+    ) -> list[TaskRecord]:
+        """See Ledger."""
+        with self._database.read() as session:
+            return _lists.tasks(session, adapter, round, state)
+
+    def accept(
+        self,
+        task_key: str,
+        *,
+        data: bytes | bytearray | memoryview,
+        num_examples: int,
+        metrics: Mapping[str, float] = EMPTY,
+        summary: Mapping[str, Any] | None = None,
+        approximate: bool = False,
+        epoch: int,
+    ) -> ContributionRecord:
+        """See Ledger."""
+        whole("num_examples", num_examples, most=2**53)
+        values = checked_metrics(metrics)
+        sums = None if summary is None else freeze(summary, field="summary")
+        with self._database.read() as session:  # saves writing bytes that are known already
+            check_epoch(session, epoch)
+            _rounds.train_task(session, task_key)
+            first = contribution_row(session, task_key)
+            if first is not None:
+                return _rows.contribution(first)
+        with taken_in(self._blobs, data) as intake, self._database.write(epoch) as session:
+            update = _rounds.Update(
+                intake=intake,
+                num_examples=num_examples,
+                metrics=values,
+                summary=sums,
+                approximate=approximate,
+            )
+            return _rows.contribution(_rounds.add_contribution(session, task_key, update))
+
+    def reject(self, task_key: str, *, reason: str, epoch: int) -> ContributionRecord:
+        """See Ledger."""
+        said = text("reason", reason)
+        with self._database.write(epoch) as session:
+            return _rows.contribution(_rounds.add_contribution(session, task_key, said))
+
+    def contributions(
+        self,
+        adapter: str,
+        *,
+        round: int | None = None,
+        status: ContributionStatus | None = None,
+        counted: bool | None = None,
+    ) -> list[ContributionRecord]:
+        """See Ledger."""
+        with self._database.read() as session:
+            return _lists.contributions(session, adapter, round, status=status, counted=counted)
+
+    def read_blob(self, digest: str) -> bytes:
+        """See Ledger."""
+        return self._blobs.read(self._known(digest))
+
+    def open_blob(self, digest: str) -> BinaryIO:
+        """See Ledger."""
+        return self._blobs.open(self._known(digest))
+
+    def _known(self, digest: str) -> str:
+        with self._database.read() as session:
+            if session.get(BlobRow, digest_text(digest)) is None:
+                raise NotFound("blob", digest)
+        return digest
+
+    def commit_round(
+        self,
+        adapter: str,
+        number: int,
+        *,
+        data: Source,
+        counted: Sequence[str],
+        profile: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] = EMPTY,
+        aliases: Sequence[str] = (),
+        epoch: int,
+    ) -> Version:
+        """See Ledger."""
+        values = checked_metrics(metrics)
+        with (
+            taken_in(self._blobs, data, profile) as intake,
+            self._database.write(epoch) as session,
+        ):
+            return _commit.commit_round(
+                session,
+                adapter,
+                number,
+                intake=intake,
+                counted=counted,
+                metrics=values,
+                aliases=aliases,
+            )
+
+    def prune_contributions(self, adapter: str, *, keep_rounds: int, epoch: int) -> int:
+        """See Ledger."""
+        whole("keep_rounds", keep_rounds)
+        with self._database.write(epoch) as session:
+            line = adapter_row(session, adapter)
+            return _commit.prune(session, self._blobs, line, keep_rounds)
+
+    def close(self) -> None:
+        """See Ledger."""
+        self._database.close()

@@ -1,0 +1,309 @@
+"""What registry and ledger write alike, inside a transaction that the caller opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from . import _rows
+from ._blobs import Staged
+from ._database import next_number, now
+from ._errors import AlreadyExists, Conflict, InvalidValue, NotFound
+from ._find import adapter_id, adapter_row, version_row
+from ._header import Header
+from ._json import EMPTY, ReadOnlyDict, freeze
+from ._names import adapter_name, name_text, text, word
+from ._profile import sketch_of
+from ._records import Parent
+from ._tables import (
+    AdapterRow,
+    BaseModelRow,
+    BlobRow,
+    DecisionEvidenceRow,
+    DecisionRow,
+    EventRow,
+    EvidenceRow,
+    MetricRow,
+    ParentRow,
+    TagRow,
+    VersionRow,
+)
+
+
+def add_event(
+    session: Session,
+    kind: str,
+    *,
+    adapter: AdapterRow | None = None,
+    subject: str = "",
+    payload: Mapping[str, Any] = EMPTY,
+) -> EventRow:
+    """Append an event; its number is the next one when the transaction commits."""
+    row = EventRow(
+        number=next_number(session, "events"),
+        kind=word("event kind", kind),
+        adapter=adapter,
+        subject=text("event subject", subject),
+        payload=freeze(payload, field="event payload"),
+        created_at=now(),
+    )
+    session.add(row)
+    return row
+
+
+def add_base_model(
+    session: Session, name: str, fingerprint: str, metadata: Mapping[str, Any]
+) -> BaseModelRow:
+    """Record a base model, once."""
+    row = session.scalar(select(BaseModelRow).where(BaseModelRow.name == name))
+    if row is not None:
+        if row.fingerprint != fingerprint:
+            raise AlreadyExists("base model", name, f"its fingerprint is {row.fingerprint}")
+        return row
+    row = BaseModelRow(
+        name=name_text("base model name", name),
+        fingerprint=name_text("fingerprint", fingerprint),
+        meta=freeze(metadata, field="metadata"),
+        created_at=now(),
+    )
+    session.add(row)
+    add_event(session, "base_model_registered", subject=name, payload={"fingerprint": fingerprint})
+    return row
+
+
+def add_adapter(
+    session: Session, name: str, base_model: str, tags: Mapping[str, str]
+) -> AdapterRow:
+    """Start a line of versions, once."""
+    base = session.scalar(select(BaseModelRow).where(BaseModelRow.name == base_model))
+    if base is None:
+        raise NotFound("base model", base_model)
+    row = session.scalar(select(AdapterRow).where(AdapterRow.name == name))
+    if row is not None:
+        if row.base_model.name != base_model:
+            raise AlreadyExists("adapter", name, f"its base model is {row.base_model.name}")
+        return row
+    row = AdapterRow(
+        name=adapter_name(name),
+        base_model=base,
+        tags=checked_tags(tags),
+        head=None,
+        next_number=0,
+        created_at=now(),
+        retired_at=None,
+    )
+    session.add(row)
+    add_event(
+        session, "adapter_created", adapter=row, subject=name, payload={"base_model": base_model}
+    )
+    return row
+
+
+def checked_tags(tags: Mapping[str, str]) -> ReadOnlyDict:
+    """Return read-only tags; raise InvalidValue for a key or value that cannot be one."""
+    for key, value in tags.items():
+        name_text("tag key", key)
+        if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidValue(f"tag {key}", f"{value!r} is not a string")
+        text(f"tag {key}", value, limit=1000)
+    return freeze(tags, field="tags")
+
+
+def checked_metrics(metrics: Mapping[str, float]) -> ReadOnlyDict:
+    """Return read-only metrics; raise InvalidValue for a value that is no finite number."""
+    for name, value in metrics.items():
+        name_text("metric name", name)
+        if isinstance(value, bool) or not isinstance(value, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidValue(f"metric {name}", f"{value!r} is not a number")
+    return ReadOnlyDict({k: float(v) for k, v in freeze(metrics, field="metrics").items()})
+
+
+def add_blob(session: Session, staged: Staged) -> None:
+    """Make staged bytes durable, then name them: in this order a row never lacks its bytes.
+
+    The transaction of the caller holds the write lock, so no deletion can come in between.
+    """
+    staged.place()
+    if session.get(BlobRow, staged.digest) is None:
+        session.add(BlobRow(digest=staged.digest, size_bytes=staged.size_bytes, created_at=now()))
+        session.flush()
+
+
+NO_TAGS = ReadOnlyDict()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVersion:
+    """A version to be made; everything in it was checked."""
+
+    staged: Staged
+    header: Header
+    profile: ReadOnlyDict | None
+    parents: Sequence[Parent]
+    origin: str
+    metrics: ReadOnlyDict
+    tags: ReadOnlyDict = NO_TAGS
+    round: int | None = None
+    idempotency_key: str | None = None
+
+
+def add_version(session: Session, adapter: AdapterRow, new: NewVersion) -> VersionRow:
+    """Make the adapter's next version and move its head; raise Conflict if it is retired."""
+    if adapter.retired_at is not None:
+        raise Conflict(f"adapter {adapter.name}", "one in use", "a retired one")
+    add_blob(session, new.staged)
+    row = VersionRow(
+        adapter=adapter,
+        number=adapter.next_number,
+        digest=new.staged.digest,
+        size_bytes=new.staged.size_bytes,
+        origin=word("origin", new.origin),
+        round=new.round,
+        rank=new.header.rank,
+        modules=_rows.modules_to(new.header),
+        dense=_rows.dense_to(new.header),
+        profile=new.profile,
+        sketch=sketch_of(new.profile),
+        idempotency_key=new.idempotency_key,
+        created_at=now(),
+        retired_at=None,
+        parents=_parents(session, new.parents),
+        tags=[TagRow(key=key, value=value) for key, value in sorted(new.tags.items())],
+    )
+    session.add(row)
+    session.flush()
+    add_metrics(session, row, new.metrics, published=True)
+    adapter.head = row.number
+    adapter.next_number = row.number + 1
+    add_event(
+        session,
+        "version_published",
+        adapter=adapter,
+        subject=f"{adapter.name}@{row.number}",
+        payload={"number": row.number, "digest": row.digest, "origin": row.origin},
+    )
+    return row
+
+
+def _parents(session: Session, parents: Sequence[Parent]) -> list[ParentRow]:
+    rows: list[ParentRow] = []
+    for position, parent in enumerate(parents):
+        found = adapter_row(session, parent.adapter)
+        version_row(session, found, parent.number)
+        if parent.weight is not None:
+            checked_metrics({"parent weight": parent.weight})
+        rows.append(
+            ParentRow(
+                position=position,
+                parent_adapter=found,
+                parent_number=parent.number,
+                weight=parent.weight,
+                role=word("parent role", parent.role),
+            )
+        )
+    return rows
+
+
+def add_metrics(
+    session: Session,
+    version: VersionRow,
+    metrics: Mapping[str, float],
+    *,
+    identity: str = "",
+    published: bool = False,
+) -> list[MetricRow]:
+    """Add measured numbers; those measured before by the same identity stay as they are."""
+    names = list(metrics)
+    known = {
+        row.name: row
+        for row in session.scalars(
+            select(MetricRow).where(
+                MetricRow.version_id == version.id,
+                MetricRow.identity == identity,
+                MetricRow.published == published,
+                MetricRow.name.in_(names),
+            )
+        )
+    }
+    for name in sorted(set(names) - set(known)):
+        known[name] = MetricRow(
+            version_id=version.id,
+            name=name,
+            identity=identity,
+            published=published,
+            value=metrics[name],
+            created_at=now(),
+        )
+        session.add(known[name])
+    session.flush()
+    return [known[name] for name in sorted(known)]
+
+
+def add_evidence(
+    session: Session, kind: str, adapter: str | None, subject: str, payload: Mapping[str, Any]
+) -> EvidenceRow:
+    """Record numbers that a decision may rest on."""
+    found = None if adapter is None else adapter_row(session, adapter)
+    row = EvidenceRow(
+        number=next_number(session, "evidence"),
+        adapter=found,
+        kind=word("evidence kind", kind),
+        subject=text("evidence subject", subject),
+        payload=freeze(payload, field="evidence payload"),
+        created_at=now(),
+    )
+    session.add(row)
+    add_event(
+        session,
+        "evidence_recorded",
+        adapter=found,
+        subject=subject,
+        payload={"number": row.number, "kind": kind},
+    )
+    return row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDecision:
+    """A choice to be recorded."""
+
+    kind: str
+    adapter: str | None
+    subject: str
+    reason: str
+    payload: Mapping[str, Any]
+    evidence: Sequence[int]
+
+
+def add_decision(session: Session, new: NewDecision) -> DecisionRow:
+    """Record a choice; raise NotFound for evidence that does not exist."""
+    for number in new.evidence:
+        if session.get(EvidenceRow, number) is None:
+            raise NotFound("evidence", str(number))
+    row = DecisionRow(
+        number=next_number(session, "decisions"),
+        adapter_id=adapter_id(session, new.adapter),
+        kind=word("decision kind", new.kind),
+        subject=text("decision subject", new.subject),
+        reason=text("reason", new.reason),
+        payload=freeze(new.payload, field="decision payload"),
+        created_at=now(),
+        evidence=[
+            DecisionEvidenceRow(position=position, evidence=number)
+            for position, number in enumerate(new.evidence)
+        ],
+    )
+    session.add(row)
+    session.flush()
+    add_event(
+        session,
+        "decision_recorded",
+        adapter=row.adapter,
+        subject=new.subject,
+        payload={"number": row.number, "kind": new.kind},
+    )
+    return row
