@@ -81,7 +81,7 @@ SMOLLM2_PLAN = DemoPlan(
         NodePlan("movies", rank=4, train_rows=600, held_out_rows=60),
     ),
     rounds=3,
-    training={"steps": 12, "batch_size": 8, "learning_rate": 2e-3},
+    training={"steps": 25, "batch_size": 8, "learning_rate": 4e-3},
     model={"layers": "top-third", "max_length": 64, "dtype": "bfloat16"},
     deadline_seconds=900.0,
 )
