@@ -16,7 +16,7 @@ import os
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -246,7 +246,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _failing_at(path: Path) -> Iterator[None]:
+def _failing_at(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:

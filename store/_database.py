@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine, func, select
@@ -35,13 +35,13 @@ class Database:
         self._turn = threading.RLock() if backend == "memory" else contextlib.nullcontext()
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[Session]:
+    def read(self) -> Generator[Session]:
         """Open a transaction that sees one state and changes nothing."""
         with self._session(writes=False) as session:
             yield session
 
     @contextlib.contextmanager
-    def write(self, epoch: int | None = None) -> Iterator[Session]:
+    def write(self, epoch: int | None = None) -> Generator[Session]:
         """Open a transaction that may write, after all others that do; commit it at the end.
 
         With an epoch, the newest one must equal it: raises StaleEpoch.
@@ -56,7 +56,7 @@ class Database:
             self.changed.notify_all()
 
     @contextlib.contextmanager
-    def _session(self, *, writes: bool) -> Iterator[Session]:
+    def _session(self, *, writes: bool) -> Generator[Session]:
         if self.closed:
             raise Closed(self.url)
         with self._turn, self.translated(), self._engine.connect() as plain:
@@ -65,7 +65,7 @@ class Database:
                 yield session
 
     @contextlib.contextmanager
-    def translated(self) -> Iterator[None]:
+    def translated(self) -> Generator[None]:
         """Let no error of the database leave under its own name."""
         try:
             yield

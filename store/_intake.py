@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ def taken_in(
     profile: Mapping[str, Any] | None = None,
     *,
     max_bytes: int = MAX_BLOB_BYTES,
-) -> Iterator[Intake]:
+) -> Generator[Intake]:
     """Stage bytes for the block; what the block has not placed is forgotten after it.
 
     Raises InvalidBlob, BlobTooLarge, ProfileMismatch, InvalidValue, StorageFailure.

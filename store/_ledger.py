@@ -185,6 +185,10 @@ class Ledger(ABC):
     ) -> list[RoundRecord]:
         """List rounds by adapter and number."""
 
+    @abstractmethod
+    def last_round(self, adapter: str) -> RoundRecord | None:
+        """Return the adapter's newest round, None before the first."""
+
     # ------------------------------------------------------------------- tasks
     @abstractmethod
     def put_task(self, task: NewTask, *, epoch: int) -> TaskRecord:
@@ -195,11 +199,14 @@ class Ledger(ABC):
         """
 
     @abstractmethod
-    def close_task(self, key: str, *, state: TaskState, epoch: int) -> TaskRecord:
+    def finish_task(
+        self, key: str, *, state: TaskState, reason: str = "", epoch: int
+    ) -> TaskRecord:
         """Close an open task that brings no contribution: "done", "rejected" or "expired".
 
         For evaluate and describe tasks, and for train tasks that are given up ("expired"; a late
-        update may still be accepted). A task that is closed already stays as it is.
+        update may still be accepted). Appends the event task_STATE with the reason. A task that
+        is closed already stays as it is.
         """
 
     @abstractmethod

@@ -51,9 +51,7 @@ Record = TypeVar("Record")
 MAX_LIMIT = 1000
 
 
-def _all(
-    session: Session, query: Select[Row], copy: Callable[[Row], Record]
-) -> list[Record]:
+def _all(session: Session, query: Select[Row], copy: Callable[[Row], Record]) -> list[Record]:
     return [copy(row) for row in session.scalars(query)]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ._database import now
@@ -71,21 +71,14 @@ def add_round(
     """Plan the adapter's next round; raise Conflict while another one is unfinished."""
     if adapter.retired_at is not None:
         raise Conflict(f"adapter {adapter.name}", "one in use", "a retired one")
-    unfinished = session.scalar(
-        select(RoundRow).where(
-            RoundRow.adapter_id == adapter.id, RoundRow.state.not_in(TERMINAL_ROUND_STATES)
-        )
-    )
-    if unfinished is not None:
-        subject = f"round {unfinished.number} of adapter {adapter.name}"
-        raise Conflict(subject, "committed or abandoned", unfinished.state)
+    last = last_round(session, adapter)
+    if last is not None and last.state not in TERMINAL_ROUND_STATES:
+        subject = f"round {last.number} of adapter {adapter.name}"
+        raise Conflict(subject, "committed or abandoned", last.state)
     version_row(session, adapter, whole("start_number", start_number))
-    last = session.scalar(
-        select(func.max(RoundRow.number)).where(RoundRow.adapter_id == adapter.id)
-    )
     row = RoundRow(
         adapter=adapter,
-        number=(last or 0) + 1,
+        number=1 if last is None else last.number + 1,
         state="planned",
         plan=freeze(plan, field="plan"),
         start_number=start_number,
@@ -98,6 +91,16 @@ def add_round(
     session.add(row)
     round_event(session, row)
     return row
+
+
+def last_round(session: Session, adapter: AdapterRow) -> RoundRow | None:
+    """Return the adapter's newest round."""
+    return session.scalar(
+        select(RoundRow)
+        .where(RoundRow.adapter_id == adapter.id)
+        .order_by(RoundRow.number.desc())
+        .limit(1)
+    )
 
 
 def round_event(session: Session, row: RoundRow) -> None:
@@ -186,13 +189,15 @@ def _check_task(session: Session, task: NewTask, adapter: AdapterRow | None) -> 
             raise Conflict(subject, "state planned or open", f"state {row.state}")
 
 
-def close_task(session: Session, key: str, state: str) -> TaskRow:
+def finish_task(session: Session, key: str, state: str, reason: str) -> TaskRow:
     """Close a task that is open."""
     if one_of("task state", state, TASK_STATES) == "open":
         raise InvalidValue("task state", "a task is opened by put_task alone")
     row = task_row(session, key)
     if row.state == "open":
         row.state = state
+        payload = {"kind": row.kind, "round": row.round, "identity": row.identity, "reason": reason}
+        add_event(session, f"task_{state}", adapter=row.adapter, subject=key, payload=payload)
     return row
 
 
@@ -201,7 +206,7 @@ def train_task(session: Session, key: str) -> TaskRow:
     task = task_row(session, key)
     if task.kind != "train":
         raise InvalidValue(
-            "task_key", f"a {task.kind} task brings no contribution; use close_task for {key}"
+            "task_key", f"a {task.kind} task brings no contribution; use finish_task for {key}"
         )
     return task
 

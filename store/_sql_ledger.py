@@ -243,15 +243,23 @@ class SqlLedger(Ledger):
         with self._database.read() as session:
             return _lists.rounds(session, adapter, state)
 
+    def last_round(self, adapter: str) -> RoundRecord | None:
+        """See Ledger."""
+        with self._database.read() as session:
+            row = _rounds.last_round(session, adapter_row(session, adapter))
+            return None if row is None else _rows.round_(row)
+
     def put_task(self, task: NewTask, *, epoch: int) -> TaskRecord:
         """See Ledger."""
         with self._database.write(epoch) as session:
             return _rows.task(_rounds.add_task(session, task))
 
-    def close_task(self, key: str, *, state: TaskState, epoch: int) -> TaskRecord:
+    def finish_task(
+        self, key: str, *, state: TaskState, reason: str = "", epoch: int
+    ) -> TaskRecord:
         """See Ledger."""
         with self._database.write(epoch) as session:
-            return _rows.task(_rounds.close_task(session, key, state))
+            return _rows.task(_rounds.finish_task(session, key, state, reason))
 
     def tasks(
         self,

@@ -339,7 +339,7 @@ def _metrics() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("identity", sa.Text(), nullable=False),
         sa.Column("published", sa.Boolean(), nullable=False),
-        sa.Column("value", sa.Double(), nullable=False),
+        sa.Column("value", sa.Double[float](), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["version_id"], ["versions.id"], name=op.f("fk_metrics_version_id")
@@ -420,7 +420,7 @@ def _version_parents() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("parent_adapter_id", sa.Integer(), nullable=False),
         sa.Column("parent_number", sa.Integer(), nullable=False),
-        sa.Column("weight", sa.Double(), nullable=True),
+        sa.Column("weight", sa.Double[float](), nullable=True),
         sa.Column("role", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["parent_adapter_id", "parent_number"],
