@@ -199,9 +199,7 @@ class Ledger(ABC):
         """
 
     @abstractmethod
-    def finish_task(
-        self, key: str, *, state: TaskState, reason: str = "", epoch: int
-    ) -> TaskRecord:
+    def close_task(self, key: str, *, state: TaskState, reason: str = "", epoch: int) -> TaskRecord:
         """Close an open task that brings no contribution: "done", "rejected" or "expired".
 
         For evaluate and describe tasks, and for train tasks that are given up ("expired"; a late

@@ -189,7 +189,7 @@ def _check_task(session: Session, task: NewTask, adapter: AdapterRow | None) -> 
             raise Conflict(subject, "state planned or open", f"state {row.state}")
 
 
-def finish_task(session: Session, key: str, state: str, reason: str) -> TaskRow:
+def close_task(session: Session, key: str, state: str, reason: str) -> TaskRow:
     """Close a task that is open."""
     if one_of("task state", state, TASK_STATES) == "open":
         raise InvalidValue("task state", "a task is opened by put_task alone")
@@ -206,7 +206,7 @@ def train_task(session: Session, key: str) -> TaskRow:
     task = task_row(session, key)
     if task.kind != "train":
         raise InvalidValue(
-            "task_key", f"a {task.kind} task brings no contribution; use finish_task for {key}"
+            "task_key", f"a {task.kind} task brings no contribution; use close_task for {key}"
         )
     return task
 

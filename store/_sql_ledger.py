@@ -254,12 +254,10 @@ class SqlLedger(Ledger):
         with self._database.write(epoch) as session:
             return _rows.task(_rounds.add_task(session, task))
 
-    def finish_task(
-        self, key: str, *, state: TaskState, reason: str = "", epoch: int
-    ) -> TaskRecord:
+    def close_task(self, key: str, *, state: TaskState, reason: str = "", epoch: int) -> TaskRecord:
         """See Ledger."""
         with self._database.write(epoch) as session:
-            return _rows.task(_rounds.finish_task(session, key, state, reason))
+            return _rows.task(_rounds.close_task(session, key, state, reason))
 
     def tasks(
         self,
