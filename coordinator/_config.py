@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -207,7 +207,7 @@ def _explained(error: ValidationError, source: str) -> ConfigError:
     """Turn pydantic's report into one line about its first finding."""
     found = error.errors(include_url=False)
     first = found[0]
-    key = _dotted(cast("tuple[str | int, ...]", first["loc"]))
+    key = _dotted(first["loc"])
     if first["type"] == "extra_forbidden":
         reason = "unknown key: remove it or correct its spelling"
     elif first["type"] == "missing":

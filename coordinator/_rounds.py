@@ -153,8 +153,9 @@ class SendTask:
 
     adapter: str
     key: str
+    kind: Literal["train", "evaluate"]
+    round: int
     identity: str
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -299,7 +300,7 @@ def _sends(view: LineView, now: float) -> Iterator[Action]:
         lapsed = task.lapses_at is not None and now >= task.lapses_at
         ready = task.is_open and not task.in_flight and not waits and not lapsed
         if ready and task.identity in view.nodes:
-            yield SendTask(view.adapter, task.key, task.identity, task.kind)
+            yield SendTask(view.adapter, task.key, task.kind, task.round, task.identity)
 
 
 def _lapses(view: LineView, now: float) -> Iterator[Action]:

@@ -1,0 +1,136 @@
+"""What a line of adapters stands on: the base model, its target modules and its dense tensors.
+
+Pure functions of cards. The first version of a line fixes its base; before that, the nodes agree
+on it by strict majority (so one wrongly set up node cannot define a federation, nor block it).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+from ..client._protocol import Card
+
+Shape = tuple[int, ...]
+_T = TypeVar("_T", bound=Hashable)
+
+BYTES_PER_NUMBER = 4
+HEADER_BYTES_PER_TENSOR = 160
+
+
+@dataclass(frozen=True)
+class Base:
+    """The frozen base of a line: fingerprint, (d_out, d_in) by module, shape by dense tensor."""
+
+    fingerprint: str
+    modules: Mapping[str, tuple[int, int]]
+    dense: Mapping[str, Shape]
+
+    def size_bytes(self, rank: int) -> int:
+        """Return the size of a float32 adapter blob of this rank, header included (estimate)."""
+        factors = sum((m + n) * min(rank, m, n) for m, n in self.modules.values())
+        dense = sum(_count(shape) for shape in self.dense.values())
+        tensors = 2 * len(self.modules) + len(self.dense)
+        return BYTES_PER_NUMBER * (factors + dense) + HEADER_BYTES_PER_TENSOR * tensors + 16
+
+    def largest_rank(self, size_bytes: int) -> int:
+        """Return the largest rank whose blob is at most `size_bytes`; 0 if not even rank 1 is."""
+        low, high = 0, max((min(shape) for shape in self.modules.values()), default=0)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (
+                (middle, high) if self.size_bytes(middle) <= size_bytes else (low, middle - 1)
+            )
+        return low
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """The cards do not settle a base; `reason` is one line for the operator."""
+
+    reason: str
+
+
+def joins(card: Card, adapter: str) -> bool:
+    """Say whether a node wants to take part in this adapter line."""
+    return any(fnmatchcase(adapter, pattern) for pattern in card.adapters)
+
+
+def agree(
+    cards: Iterable[Card], *, fingerprint: str | None, targets: Iterable[str] | None
+) -> Base | Disagreement:
+    """Settle a base from the cards of the nodes that join a line.
+
+    Args:
+        cards: of all nodes that join and can be reached.
+        fingerprint: the one that the configuration demands, else None.
+        targets: names or glob patterns of modules that the configuration demands, else None.
+    """
+    present = list(cards)
+    chosen = fingerprint or _majority([card.fingerprint for card in present])
+    if chosen is None:
+        return Disagreement("the nodes have different base models and none has a majority")
+    present = [card for card in present if card.fingerprint == chosen]
+    if not present:
+        return Disagreement(f"no node has the base model {chosen[:12]} that is configured")
+    dense = _majority([tuple(sorted(card.dense.items())) for card in present])
+    if dense is None:
+        return Disagreement("the nodes have different dense tensors (heads) and none a majority")
+    modules: dict[str, tuple[int, int]] = {}
+    for name in sorted({name for card in present for name in card.modules}):
+        shape = _majority([card.modules[name] for card in present if name in card.modules])
+        if shape is None:
+            return Disagreement(f"the nodes have different shapes of module {name!r}")
+        modules[name] = (shape[0], shape[1])
+    if targets is not None:
+        wanted = list(targets)
+        for pattern in wanted:
+            if not any(fnmatchcase(name, pattern) for name in modules):
+                return Disagreement(f"target module {pattern!r} is on no node's card")
+        modules = {n: s for n, s in modules.items() if any(fnmatchcase(n, p) for p in wanted)}
+    if not modules:
+        return Disagreement("the nodes' cards name no target module")
+    return Base(chosen, modules, dict(dense))
+
+
+def misfit(card: Card, base: Base) -> str:
+    """Say why a node cannot take part on this base, or "" when it can."""
+    if card.fingerprint != base.fingerprint:
+        return (
+            f"base model fingerprint is {card.fingerprint[:12]}, the line's is "
+            f"{base.fingerprint[:12]}: load the same checkpoint"
+        )
+    if dict(card.dense) != dict(base.dense):
+        return f"dense tensors are {_shown(card.dense)}, the line's are {_shown(base.dense)}"
+    shared = [name for name in card.modules if name in base.modules]
+    if not shared:
+        return "none of its target modules is one of the line's"
+    for name in shared:
+        if tuple(card.modules[name]) != base.modules[name]:
+            return (
+                f"module {name!r} has shape {list(card.modules[name])}, the line's has "
+                f"{list(base.modules[name])}"
+            )
+    return ""
+
+
+def _majority(values: list[_T]) -> _T | None:
+    """Return the value that more than half of the nodes have, if there is one."""
+    if not values:
+        return None
+    value, count = Counter(values).most_common(1)[0]
+    return value if 2 * count > len(values) else None
+
+
+def _count(shape: Shape) -> int:
+    product = 1
+    for axis in shape:
+        product *= axis
+    return product
+
+
+def _shown(dense: Mapping[str, Shape]) -> str:
+    return "{" + ", ".join(f"{name}: {list(shape)}" for name, shape in sorted(dense.items())) + "}"

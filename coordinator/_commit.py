@@ -1,0 +1,158 @@
+"""From the counted contributions of a round to the bytes of the next version.
+
+Contributions are read again from the disk, one at a time, in the order of node identities. So the
+memory needed does not grow with the number of nodes, and a crash cannot change the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..aggregation import (
+    Adapter,
+    AdapterReader,
+    Limits,
+    Weight,
+    decode,
+    encode,
+    leading,
+    next_state,
+    normalise,
+    profile,
+)
+from ..store import ContributionRecord, Ledger
+from ._errors import CoordinatorError
+from ._plans import Plan
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """What a commit needs; `metrics` are the round's own numbers."""
+
+    data: bytes
+    profile: Mapping[str, Any]
+    metrics: Mapping[str, float]
+
+
+def aggregate(
+    ledger: Ledger,
+    adapter: str,
+    counted: Sequence[str],
+    *,
+    start_number: int,
+    plan: Plan,
+    plan_of: Callable[[int], Plan],
+    limits: Limits,
+) -> NewVersion:
+    """Compute S + sum_k w_k (T'_k - T_k) over the counted contributions.
+
+    Args:
+        ledger: where contributions and versions are read.
+        adapter: the line.
+        counted: task keys of the contributions.
+        start_number: the version that the round starts from.
+        plan: of the round that is committed.
+        plan_of: gives the plan of any round, for late contributions.
+        limits: of blobs.
+    """
+    keys = set(counted)
+    found = [c for c in ledger.contributions(adapter, status="accepted") if c.task_key in keys]
+    if len(found) != len(keys):
+        raise CoordinatorError(
+            f"{adapter}: {len(keys) - len(found)} contributions that should be counted are not on "
+            "record: the registry was changed by someone else; restart the daemon"
+        )
+    starts = _Starts(ledger, adapter, limits)
+    state = starts.state(start_number)
+    weights = _weights(ledger, found, plan, head=start_number, limits=limits)
+    result = next_state(
+        state, _updates(ledger, found, weights, starts, plan_of, limits), state_rank=plan.state_rank
+    )
+    metrics = {
+        "contributions": float(len(found)),
+        "late_contributions": float(sum(c.start_number != start_number for c in found)),
+        "num_examples": float(sum(c.num_examples for c in found)),
+        "discarded": result.error.overall,
+    }
+    for name in ("loss",):
+        if all(name in c.metrics for c in found):
+            shares = normalise([c.num_examples for c in found])
+            pairs = zip(shares, found, strict=True)
+            metrics[f"train_{name}"] = sum(w * c.metrics[name] for w, c in pairs)
+    return NewVersion(encode(result.adapter), profile(result.adapter).to_json(), metrics)
+
+
+def _updates(
+    ledger: Ledger,
+    found: Sequence[ContributionRecord],
+    weights: Sequence[Weight],
+    starts: _Starts,
+    plan_of: Callable[[int], Plan],
+    limits: Limits,
+) -> Iterator[tuple[Adapter, Adapter, Weight]]:
+    """Yield (what the node began with, what it returned, weight), one in memory at a time."""
+    for contribution, weight in zip(found, weights, strict=True):
+        plan = plan_of(contribution.round)
+        state = starts.state(contribution.start_number)
+        rank = plan.cohort[contribution.identity].rank if plan.start == "warm" else 0
+        update = decode(bytearray(ledger.read_blob(contribution.digest)), limits)
+        yield leading(state, rank), update, weight
+
+
+class _Starts:
+    """The states that contributions began with: the round's own, and one older at a time."""
+
+    def __init__(self, ledger: Ledger, adapter: str, limits: Limits) -> None:
+        self._ledger = ledger
+        self._adapter = adapter
+        self._limits = limits
+        self._own: tuple[int, Adapter] | None = None
+        self._older: tuple[int, Adapter] | None = None
+
+    def state(self, number: int) -> Adapter:
+        """Return the state of a version; the first one asked for is kept."""
+        for kept in (self._own, self._older):
+            if kept is not None and kept[0] == number:
+                return kept[1]
+        data = bytearray(self._ledger.registry.read(f"{self._adapter}@{number}"))
+        entry = (number, decode(data, self._limits))
+        if self._own is None:
+            self._own = entry
+        else:
+            self._older = entry
+        return entry[1]
+
+
+def _weights(
+    ledger: Ledger,
+    found: Sequence[ContributionRecord],
+    plan: Plan,
+    *,
+    head: int,
+    limits: Limits,
+) -> list[Weight]:
+    """Give each contribution its share: by examples, or by examples per module that has it.
+
+    A late update is discounted after normalisation and nothing is renormalised, so that a discount
+    shrinks its own step and leaves the others' alone.
+    """
+    discounts = [plan.late_discount ** max(head - c.start_number, 0) for c in found]
+    if plan.weights == "examples":
+        shares = normalise([c.num_examples for c in found])
+        return [share * discount for share, discount in zip(shares, discounts, strict=True)]
+    names = [_names(ledger, c, limits) for c in found]
+    weights: list[dict[str, float]] = [{} for _ in found]
+    for name in sorted({name for present in names for name in present}):
+        having = [i for i, present in enumerate(names) if name in present]
+        shares = normalise([found[i].num_examples for i in having])
+        for i, share in zip(having, shares, strict=True):
+            weights[i][name] = share * discounts[i]
+    return list(weights)
+
+
+def _names(ledger: Ledger, contribution: ContributionRecord, limits: Limits) -> frozenset[str]:
+    """Return the modules and dense tensors that an update holds."""
+    with AdapterReader(ledger.read_blob(contribution.digest), limits) as reader:
+        return frozenset((*reader.modules, *reader.dense_names))

@@ -1,0 +1,120 @@
+"""Sending: the bytes and the envelope of a task that is on record, within the outbox's budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..aggregation import Limits, decode, encode, leading
+from ..client._protocol import TaskEnvelope, blob_digest
+from ..store import Ledger, Version
+from ._base import Base
+from ._config import LimitsConfig
+from ._lines import Line
+from ._outbox import Outbox, Sent
+from ._plans import Question, evaluate_task, train_task
+from ._rounds import SendTask
+
+
+@dataclass(frozen=True)
+class Message:
+    """A task with its bytes; `answer_bytes` is how large its answer will be, at most."""
+
+    envelope: TaskEnvelope
+    blob: bytes
+    answer_bytes: int
+
+
+class Dispatch:
+    """Builds messages from records and sends them; keeps the bytes that were sent last."""
+
+    def __init__(self, ledger: Ledger, outbox: Outbox, limits: LimitsConfig) -> None:
+        self._ledger = ledger
+        self._outbox = outbox
+        self._limits = limits
+        self._kept: tuple[tuple[str, int | None], bytes] | None = None
+
+    def send(self, line: Line, base: Base, action: SendTask, *, address: int, now: float) -> Sent:
+        """Send a task to a node's address of today; the caller has asked `has_room`."""
+        if action.kind == "train":
+            message = self._training(line, base, action)
+        else:
+            message = self._evaluation(line, base, action)
+        patience = line.policy.deadline_seconds * (2 if action.kind == "train" else 1)
+        return self._outbox.send(
+            message.envelope,
+            purpose=action.kind,
+            address=address,
+            blob=message.blob,
+            cost=len(message.blob) + message.answer_bytes,
+            now=now,
+            ttl_seconds=patience,
+        )
+
+    def has_room(self, line: Line, base: Base, action: SendTask) -> bool:
+        """Say whether the task fits the budget now, by an estimate that reads no blob."""
+        if action.kind == "train":
+            record = line.round(action.round)
+            start = self.version(line, record.start_number)
+            rank = line.plan(action.round).cohort[action.identity].rank
+            return self._outbox.has_room(start.size_bytes + base.size_bytes(rank))
+        return self._outbox.has_room(self.version(line, line.version_of(action.round)).size_bytes)
+
+    def forget_bytes(self) -> None:
+        """Let the kept bytes go: nothing is waiting to be sent."""
+        self._kept = None
+
+    def version(self, line: Line, number: int) -> Version:
+        """Return a version of a line; the newest one without asking the registry."""
+        if line.head is not None and line.head.number == number:
+            return line.head
+        return self._ledger.registry.version(f"{line.name}@{number}")
+
+    def question(self, line: Line, base: Base) -> Question:
+        """Return what all tasks of a line share."""
+        return Question(
+            adapter=line.name,
+            base_fingerprint=base.fingerprint,
+            deadline_seconds=line.policy.deadline_seconds,
+            max_adapter_bytes=self._limits.max_adapter_bytes,
+        )
+
+    def _training(self, line: Line, base: Base, action: SendTask) -> Message:
+        plan = line.plan(action.round)
+        share = plan.cohort[action.identity]
+        start = self.version(line, line.round(action.round).start_number)
+        blob = self._bytes(start, share.part_rank)
+        envelope = train_task(
+            self.question(line, base),
+            plan,
+            round=action.round,
+            identity=action.identity,
+            start=start,
+            blob_digest=start.digest if share.part_rank is None else blob_digest(blob),
+        )
+        return Message(envelope, blob, base.size_bytes(share.rank))
+
+    def _evaluation(self, line: Line, base: Base, action: SendTask) -> Message:
+        version = self.version(line, line.version_of(action.round))
+        stable = any(
+            alias.alias == "stable" and alias.number == version.number
+            for alias in self._ledger.registry.aliases(line.name)
+        )
+        envelope = evaluate_task(
+            self.question(line, base), version=version, identity=action.identity, stable=stable
+        )
+        return Message(envelope, self._bytes(version, None), 0)
+
+    def _bytes(self, version: Version, part_rank: int | None) -> bytes:
+        """Return a version's bytes, or those of its best part of a lower rank.
+
+        The state is in spectral order, so its first columns are the best part (Eckart-Young).
+        """
+        key = (version.digest, part_rank)
+        if self._kept is not None and self._kept[0] == key:
+            return self._kept[1]
+        data = self._ledger.registry.read(version.ref)
+        if part_rank is not None:
+            limits = Limits(max_bytes=self._limits.max_adapter_bytes)
+            data = encode(leading(decode(bytearray(data), limits), part_rank))
+        self._kept = (key, data)
+        return data

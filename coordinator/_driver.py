@@ -1,0 +1,156 @@
+"""The round driver: a loop that asks who is there, digests one answer, and moves each line on.
+
+One thread does it all, so that at most one answer is undigested and no lock is needed; several
+adapter lines are multiplexed in one Flower run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from ..aggregation import Limits
+from ..store import Ledger
+from ._actions import Actions
+from ._answers import Answers
+from ._config import CoordinatorConfig
+from ._context import Context
+from ._dispatch import Dispatch
+from ._errors import StaleDriver
+from ._flower import DriverSession
+from ._lines import Line
+from ._nodes import Nodes
+from ._outbox import Outbox, Sent
+from ._rounds import SendTask, decide
+
+REFRESH_SECONDS: Final = 0.5
+BUSY_POLL_SECONDS: Final = 0.05
+IDLE_POLL_SECONDS: Final = 0.2
+
+
+class Driver:
+    """Runs the rounds of all lines in one Flower run, from what is on record.
+
+    Args:
+        config: of the daemon.
+        ledger: the records; this driver's `epoch` is the newest one in it.
+        session: an open session of a Flower run.
+        log: for events.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        config: CoordinatorConfig,
+        ledger: Ledger,
+        session: DriverSession,
+        log: FilteringBoundLogger,
+        *,
+        epoch: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        outbox = Outbox(session, max_inflight_bytes=config.limits.max_inflight_bytes)
+        self._context = Context(
+            config=config,
+            ledger=ledger,
+            epoch=epoch,
+            log=log,
+            clock=clock,
+            outbox=outbox,
+            nodes=Nodes(ledger, outbox, log, epoch=epoch, clock=clock),
+            dispatch=Dispatch(ledger, outbox, config.limits),
+            limits=Limits(max_bytes=config.limits.max_adapter_bytes),
+        )
+        self._actions = Actions(self._context)
+        self._answers = Answers(self._context)
+        self._lines = {
+            name: Line(name, settings, ledger) for name, settings in config.adapters.items()
+        }
+        self._refresh_at = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Drive until `stop` is set.
+
+        Raises:
+            LinkLost: the SuperLink or the run is gone; a new driver in a new run goes on.
+            StaleEpoch, StaleDriver: another daemon has taken over.
+            StoreError: the records cannot be read or written.
+        """
+        self._context.nodes.start()
+        self._finish_aggregations()
+        while not stop.is_set():
+            if not self.tick():
+                is_idle = self._context.outbox.is_empty
+                stop.wait(IDLE_POLL_SECONDS if is_idle else BUSY_POLL_SECONDS)
+
+    def tick(self) -> bool:
+        """Do what can be done now; return whether anything was."""
+        now = self._clock()
+        if now >= self._refresh_at:
+            self._check_epoch()
+            self._refresh_at = now + REFRESH_SECONDS
+            self._context.nodes.refresh(self._session.node_ids())
+            self._touch()
+        progress = self._digest_one()
+        for line in self._lines.values():
+            if line.dirty or (line.wake_at is not None and now >= line.wake_at):
+                progress |= self._step(line)
+        return progress
+
+    def _finish_aggregations(self) -> None:
+        """Commit what was being aggregated before anything new is accepted.
+
+        So the contributions are those that the round was closed with, and the version is the one
+        that an undisturbed driver would have made.
+        """
+        for line in self._lines.values():
+            while line.newest is not None and line.newest.state == "aggregating":
+                self._step(line)
+
+    def _digest_one(self) -> bool:
+        for sent in self._context.outbox.ready():
+            if self._digest(sent):
+                self._touch()
+                return True
+        return False
+
+    def _digest(self, sent: Sent) -> bool:
+        answer = self._context.outbox.pull(sent)
+        if answer is None:
+            return False
+        if sent.purpose in ("introduce", "ping"):
+            self._context.nodes.handle(sent, answer)
+        else:
+            self._answers.digest(self._lines[sent.envelope.adapter], sent, answer)
+        return True
+
+    def _step(self, line: Line) -> bool:
+        """Decide once and act; the line stays dirty as long as something changes."""
+        line.dirty = False
+        line.wake_at = None
+        now = self._clock()
+        busy_keys = self._context.outbox.busy_keys(now)
+        progress, deferred = False, False
+        for action in decide(line.view(self._actions.eligible(line).keys(), busy_keys), now):
+            done = self._actions.act(line, action)
+            progress |= done
+            deferred |= isinstance(action, SendTask) and not done
+        if not deferred:
+            self._context.dispatch.forget_bytes()
+        line.dirty |= progress
+        return progress
+
+    def _touch(self) -> None:
+        for line in self._lines.values():
+            line.dirty = True
+
+    def _check_epoch(self) -> None:
+        """Stop before any message is sent or read when another daemon has taken over."""
+        current = self._context.ledger.epoch()
+        if current != self._context.epoch:
+            raise StaleDriver(self._context.epoch, current)

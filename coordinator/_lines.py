@@ -1,0 +1,205 @@
+"""What the driver remembers of one adapter line, and the view that `decide` works on.
+
+Everything here comes from the registry and can be read again at any time; remembering it only
+saves reading a long history at each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from ..store import AdapterLine, Ledger, NotFound, RoundRecord, TaskRecord, Version
+from ._base import Base
+from ._config import AdapterConfig
+from ._errors import StoreMismatch
+from ._plans import Plan
+from ._rounds import TERMINAL, LineView, Policy, RoundView, TaskView, WaitingView
+
+
+class Line:
+    """One adapter line: its settings, base, newest version and newest round.
+
+    Raises:
+        StoreMismatch: the registry has the line on another base model than the configuration.
+    """
+
+    def __init__(self, name: str, config: AdapterConfig, ledger: Ledger) -> None:
+        self.name = name
+        self.config = config
+        self.policy = _policy(config)
+        self._ledger = ledger
+        self.base: Base | None = None
+        self.head: Version | None = None
+        self.newest: RoundRecord | None = None
+        self.abandoned_in_row = 0
+        self.dirty = True
+        self.wake_at: float | None = None
+        self.complaint = ""
+        self._rounds: dict[int, RoundRecord] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the line from the registry."""
+        record = _find_line(self._ledger, self.name)
+        if record is not None:
+            self._check(record)
+            if record.head is not None:
+                self.adopt(self._ledger.registry.version(f"{self.name}@{record.head}"))
+        for found in self._ledger.rounds(self.name) if record is not None else ():
+            self.note(found)
+
+    def adopt(self, version: Version) -> None:
+        """Take a version as the newest; the first one fixes the base."""
+        self.head = version
+        self.dirty = True
+        if self.base is None:
+            models = {model.name: model for model in self._ledger.registry.base_models()}
+            self.base = Base(
+                models[version.base_model].fingerprint,
+                {module.name: module.shape for module in version.modules},
+                {dense.name: dense.shape for dense in version.dense},
+            )
+
+    def note(self, found: RoundRecord) -> None:
+        """Take in the new state of a round."""
+        self._rounds[found.number] = found
+        if self.newest is None or found.number >= self.newest.number:
+            self.newest = found
+        if found.state == "abandoned":
+            self.abandoned_in_row += 1
+        elif found.state == "committed":
+            self.abandoned_in_row = 0
+        self.dirty = True
+
+    def round(self, number: int) -> RoundRecord:
+        """Return a round of this line."""
+        return self._rounds[number]
+
+    def version_of(self, round_number: int) -> int:
+        """Return the number of the version that a round made; round 0 stands for version 0."""
+        return 0 if round_number == 0 else (self._rounds[round_number].version or 0)
+
+    def plan(self, number: int) -> Plan:
+        """Return the plan of a round."""
+        return Plan.from_json(self._rounds[number].plan)
+
+    def view(self, nodes: Collection[str], busy_keys: Collection[str]) -> LineView:
+        """Return all that a decision needs.
+
+        Args:
+            nodes: identities that can be reached now and fit this line.
+            busy_keys: keys of tasks that are on their way, or not to be sent yet.
+        """
+        head_round = (self.head.round or 0) if self.head is not None else 0
+        waiting = (
+            self._ledger.contributions(self.name, status="accepted", counted=False)
+            if self.head is not None
+            else ()
+        )
+        return LineView(
+            adapter=self.name,
+            policy=self.policy,
+            head=self.head.number if self.head is not None else None,
+            head_round=head_round,
+            round=self._round_view(),
+            abandoned_in_row=self.abandoned_in_row,
+            tasks=tuple(self._task_view(task, busy_keys) for task in self._tasks(head_round)),
+            waiting=tuple(
+                WaitingView(w.task_key, w.identity, w.round, w.start_number) for w in waiting
+            ),
+            nodes=frozenset(nodes),
+        )
+
+    def _tasks(self, head_round: int) -> Iterable[TaskRecord]:
+        """Return the open tasks, and all of the newest round and of the newest version."""
+        if self.head is None:
+            return ()
+        numbers = {head_round, self.newest.number if self.newest is not None else 0}
+        found = [t for n in sorted(numbers) for t in self._ledger.tasks(self.name, round=n)]
+        found += self._ledger.tasks(self.name, state="open")
+        return {task.key: task for task in found}.values()
+
+    def _task_view(self, task: TaskRecord, busy_keys: Collection[str]) -> TaskView:
+        patience = self.policy.deadline_seconds
+        since = (
+            seconds(self._rounds[task.round].deadline_at)
+            if task.kind == "train"
+            else seconds(task.created_at)
+        )
+        return TaskView(
+            key=task.key,
+            kind="train" if task.kind == "train" else "evaluate",
+            round=task.round,
+            identity=task.identity,
+            is_open=task.state == "open",
+            lapses_at=None if since is None else since + patience,
+            in_flight=task.key in busy_keys,
+        )
+
+    def _round_view(self) -> RoundView | None:
+        found = self.newest
+        if found is None:
+            return None
+        plan = self.plan(found.number)
+        return RoundView(
+            number=found.number,
+            state=found.state,
+            start_number=found.start_number,
+            cohort=tuple(sorted(plan.cohort)),
+            quorum=plan.quorum,
+            deadline_at=seconds(found.deadline_at),
+            closed_at=seconds(found.closed_at),
+        )
+
+    def forget_old_rounds(self) -> None:
+        """Drop finished rounds that nothing unfinished refers to: a line may run for years."""
+        waiting = self._ledger.contributions(self.name, status="accepted", counted=False)
+        needed = {task.round for task in self._ledger.tasks(self.name, state="open")}
+        needed |= {contribution.round for contribution in waiting}
+        newest = self.newest.number if self.newest is not None else 0
+        self._rounds = {
+            number: found
+            for number, found in self._rounds.items()
+            if number == newest or number in needed or found.state not in TERMINAL
+        }
+
+    def _check(self, record: AdapterLine) -> None:
+        if record.base_model != self.config.base_model:
+            raise StoreMismatch(
+                f"adapters.{self.name}.base_model is {self.config.base_model!r}, but the registry "
+                f"has this line on {record.base_model!r}: correct the key, or start a new line",
+                adapter=self.name,
+            )
+        models = {model.name: model for model in self._ledger.registry.base_models()}
+        wanted, found = self.config.fingerprint, models[record.base_model].fingerprint
+        if wanted is not None and wanted != found:
+            raise StoreMismatch(
+                f"adapters.{self.name}.fingerprint is {wanted[:12]}…, but the registry has "
+                f"{found[:12]}… for base model {record.base_model!r}: correct the key, or give the "
+                "other checkpoint another base_model name and a new line",
+                adapter=self.name,
+            )
+
+
+def seconds(time: datetime | None) -> float | None:
+    """Return a time as seconds since 1970 (UTC)."""
+    return None if time is None else time.timestamp()
+
+
+def _find_line(ledger: Ledger, name: str) -> AdapterLine | None:
+    try:
+        return ledger.registry.adapter(name)
+    except NotFound:
+        return None
+
+
+def _policy(config: AdapterConfig) -> Policy:
+    return Policy(
+        min_nodes=config.min_nodes,
+        quorum=config.needed,
+        deadline_seconds=config.deadline_seconds,
+        rounds=config.rounds,
+        max_nodes=config.max_nodes,
+        evaluate_every=config.evaluate_every,
+    )

@@ -1,0 +1,173 @@
+"""From a planned round to the exact question for each node, and back from the records.
+
+A round's plan is on record before anything is sent. It holds all that decides the round, so that
+neither a restart nor a changed configuration can change the question of a task that is out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..client._protocol import Card, TaskEnvelope
+from ..store import NewTask, Version
+from ._base import Base
+from ._config import AdapterConfig
+
+
+@dataclass(frozen=True)
+class Share:
+    """One node's part in a round.
+
+    `rank` is what it trains; `part_rank` is the rank of the best low-rank part of the start that
+    it gets, None when it gets all of it.
+    """
+
+    rank: int
+    part_rank: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides a round."""
+
+    cohort: Mapping[str, Share]
+    quorum: int
+    state_rank: int
+    start: str
+    seed: int
+    weights: str
+    late_discount: float
+    training: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as the plain values that go on record."""
+        cohort = {
+            identity: {"rank": share.rank, "part_rank": share.part_rank}
+            for identity, share in self.cohort.items()
+        }
+        return {**self.__dict__, "cohort": cohort, "training": dict(self.training)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Plan:
+        """Read a plan from the record of a round."""
+        cohort = {
+            str(identity): Share(int(share["rank"]), share["part_rank"])
+            for identity, share in values["cohort"].items()
+        }
+        return cls(
+            cohort=cohort,
+            quorum=int(values["quorum"]),
+            state_rank=int(values["state_rank"]),
+            start=str(values["start"]),
+            seed=int(values["seed"]),
+            weights=str(values["weights"]),
+            late_discount=float(values["late_discount"]),
+            training=dict(values["training"]),
+        )
+
+
+def make_plan(
+    config: AdapterConfig, base: Base, cards: Mapping[str, Card], *, number: int, head: Version
+) -> Plan:
+    """Plan round `number` from version `head` for the nodes in `cards` (by identity).
+
+    The state's rank is as configured, else the largest in the federation, and never below the
+    version's own: a node that leaves does not shrink what was learnt.
+    """
+    largest = max((card.max_rank for card in cards.values()), default=1)
+    state_rank = config.state_rank or max(largest, head.rank)
+    return Plan(
+        cohort={identity: _share(card, base, state_rank, head) for identity, card in cards.items()},
+        quorum=config.needed,
+        state_rank=state_rank,
+        start=config.start,
+        seed=round_seed(config.seed, number),
+        weights=config.weights,
+        late_discount=config.late_discount,
+        training=dict(config.training),
+    )
+
+
+def _share(card: Card, base: Base, state_rank: int, head: Version) -> Share:
+    rank = min(card.max_rank, state_rank)
+    if card.memory_bytes is None or head.size_bytes <= card.memory_bytes:
+        return Share(rank)
+    part = min(max(base.largest_rank(card.memory_bytes), 1), head.rank)
+    return Share(min(rank, max(part, 1)), part if part < head.rank else None)
+
+
+def round_seed(seed: int, number: int) -> int:
+    """Derive a round's seed, below 2**31, from the line's and the round's number."""
+    digest = hashlib.sha256(f"polyrank round {seed} {number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+@dataclass(frozen=True)
+class Question:
+    """What every task of a line shares."""
+
+    adapter: str
+    base_fingerprint: str
+    deadline_seconds: float
+    max_adapter_bytes: int
+
+
+def train_task(
+    question: Question, plan: Plan, *, round: int, identity: str, start: Version, blob_digest: str
+) -> TaskEnvelope:
+    """Return the training task of one node; `blob_digest` is of the bytes that it will get."""
+    share = plan.cohort[identity]
+    return TaskEnvelope.create(
+        "train",
+        adapter=question.adapter,
+        round=round,
+        identity=identity,
+        start_digest=start.digest,
+        start_number=start.number,
+        config=plan.training,
+        base_fingerprint=question.base_fingerprint,
+        rank=share.rank,
+        start=plan.start,
+        seed=plan.seed,
+        blob_digest=blob_digest,
+        deadline_seconds=question.deadline_seconds,
+        max_adapter_bytes=question.max_adapter_bytes,
+        approximate=share.part_rank is not None,
+    )
+
+
+def evaluate_task(
+    question: Question, *, version: Version, identity: str, stable: bool
+) -> TaskEnvelope:
+    """Return the task to evaluate a version (and, if stable, to keep it as the newest)."""
+    return TaskEnvelope.create(
+        "evaluate",
+        adapter=question.adapter,
+        round=version.round or 0,
+        identity=identity,
+        start_digest=version.digest,
+        start_number=version.number,
+        base_fingerprint=question.base_fingerprint,
+        rank=version.rank,
+        blob_digest=version.digest,
+        stable=stable,
+        deadline_seconds=question.deadline_seconds,
+        max_adapter_bytes=question.max_adapter_bytes,
+    )
+
+
+def new_task(envelope: TaskEnvelope) -> NewTask:
+    """Return the record of a task that is about to be sent."""
+    return NewTask(
+        key=envelope.task_key,
+        kind="train" if envelope.kind == "train" else "evaluate",
+        adapter=envelope.adapter,
+        round=envelope.round,
+        identity=envelope.identity,
+        start_digest=envelope.start_digest,
+        config_digest=envelope.config_digest,
+        rank=envelope.rank,
+    )
