@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from flwr.app import Error, Message
+from flwr.app import Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.common.serde import message_from_proto
 from flwr.supercore.constant import TaskType
@@ -303,7 +303,7 @@ def _error(reason: str) -> Error:
     return Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason[:2000])
 
 
-def _answer(task: RuntimeTask, request: Message, content: object) -> bool:
+def _answer(task: RuntimeTask, request: Message, content: RecordDict | Error) -> bool:
     """Push an answer and end the task; False if nobody wants it any more."""
     sent = False
     try:

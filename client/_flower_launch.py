@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, Final
 
 BUSY_POLL_SECONDS: Final = 0.1
@@ -102,14 +103,22 @@ def main() -> None:
 def _supernode() -> None:
     from flwr.supercore import constant
 
-    vars(constant)["PULL_INITIAL_BACKOFF"] = PULL_RETRY_SECONDS  # before its users are imported
-    vars(constant)["PULL_BACKOFF_CAP"] = 1
+    _replace(constant, PULL_INITIAL_BACKOFF=PULL_RETRY_SECONDS, PULL_BACKOFF_CAP=1.0)
+    # only now may those be imported that bind these two as defaults
     from flwr.supernode import start_client_internal as module
     from flwr.supernode.cli.flower_supernode import flower_supernode
 
-    loop = Loop(module._pull_and_store_message, module._push_messages)
-    vars(module).update(_pull_and_store_message=loop.pull, _push_messages=loop.push, time=loop)
+    pull, push = module._pull_and_store_message, module._push_messages  # pyright: ignore[reportPrivateUsage]
+    loop = Loop(pull, push)
+    _replace(module, _pull_and_store_message=loop.pull, _push_messages=loop.push, time=loop)
     flower_supernode()
+
+
+def _replace(module: ModuleType, **names: object) -> None:
+    for name, value in names.items():
+        if not hasattr(module, name):
+            raise ImportError(f"{module.__name__} has no {name}: this is not the flwr we know")
+        setattr(module, name, value)
 
 
 def _superlink() -> None:

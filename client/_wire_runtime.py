@@ -64,6 +64,7 @@ from ._wire_bundle import BUNDLE_DIGEST
 ClientT = TypeVar("ClientT", bound=Any)
 
 CALL_TIMEOUT_SECONDS: Final = 30.0
+MAX_ANSWER_BYTES: Final = 32 * 2**20  # a chunk of a blob has 5 MiB, an envelope 4 at most
 _CHUNK_DEPTH: Final = 4  # message, record dict, record, array, chunk
 _MAX_OBJECTS: Final = 16  # above the chunks there are five; anything more is not ours
 _NO_CHUNK: Final = b"ArrayChunk  0\x00"
@@ -106,8 +107,18 @@ def connect(kind: type[ClientT], address: str, component: str, token: str = "") 
         timeout=CALL_TIMEOUT_SECONDS,
         trust_env=False,  # a proxy meant for the internet must not carry loopback traffic
         limits=httpx.Limits(max_keepalive_connections=4),
+        event_hooks={"response": [_check_size]},
     )
     return client
+
+
+def _check_size(response: httpx.Response) -> None:
+    """Refuse an answer by its length before it is read: a peer chose what is in an object."""
+    size = int(response.headers.get("content-length", "0"))
+    if size > MAX_ANSWER_BYTES:
+        raise WireError(
+            "object_too_large", f"an object of {size} bytes, the limit is {MAX_ANSWER_BYTES} bytes"
+        )
 
 
 def call(method: Callable[[Any], Any], request: Any, *, patience_seconds: float = 0.0) -> Any:
@@ -236,7 +247,7 @@ class RuntimeTask:
         contents |= dict.fromkeys(chunks, _NO_CHUNK)
         try:
             message = inflate_object_from_contents(tree.object_id, contents)
-        except (ValueError, KeyError, TypeError, LookupError, RecursionError) as error:
+        except Exception as error:  # whatever Flower's parsers meet in hostile bytes
             raise WireError("bad_message", f"the message cannot be inflated: {error!r}") from error
         if not isinstance(message, Message):
             raise WireError("bad_message", f"expected a message, got {type(message).__name__}")

@@ -28,6 +28,7 @@ from ..client._wire import LinkError
 from ..client._wire_process import Child, tail
 
 DEFAULT_PORT: Final = 9092
+PORT_PATIENCE_SECONDS: Final = 5.0
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
@@ -106,8 +107,8 @@ class SuperLink:
         if self.pid is not None:
             raise SuperLinkError(f"this SuperLink runs already, as {self.pid}", self.log_path)
         self.stop()  # what is left of one that ended by itself
-        self._end_orphan()
-        self._check_port()
+        left_over = self._end_orphan()
+        self._check_port(patience_seconds=PORT_PATIENCE_SECONDS if left_over else 0.0)
         arguments = ["--insecure", "--host", self._host, "--port", str(self._port)]
         arguments += ["--isolation", "process", "--disable-runtime-dependency-installation"]
         try:
@@ -145,18 +146,28 @@ class SuperLink:
     ) -> None:
         self.stop()
 
-    def _check_port(self) -> None:
+    def _check_port(self, patience_seconds: float) -> None:
+        """Try the port; the last threads of an orphan may hold it longer than it seems to live."""
+        deadline = time.monotonic() + patience_seconds
+        while (code := self._bind()) == errno.EADDRINUSE and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if code == errno.EADDRINUSE:
+            raise PortInUse(self._host, self._port)
+        if code:
+            raise SuperLinkError(
+                f"cannot listen on {self.address}: {os.strerror(code)}", self.log_path
+            )
+
+    def _bind(self) -> int:
+        """Try the port as the SuperLink will, and return the error number or 0."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((self._host, self._port))
             except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    raise PortInUse(self._host, self._port) from error
-                raise SuperLinkError(
-                    f"cannot listen on {self.address}: {error.strerror}", self.log_path
-                ) from error
+                return error.errno or errno.EINVAL
+        return 0
 
     def _await_answer(self, child: Child, timeout_seconds: float) -> None:
         deadline = time.monotonic() + timeout_seconds
@@ -198,16 +209,20 @@ class SuperLink:
         temporary.write_text(json.dumps(record), encoding="utf-8")
         temporary.replace(self._pid_file)
 
-    def _end_orphan(self) -> None:
-        """End the SuperLink that a dead daemon of this data directory left, if there is one."""
+    def _end_orphan(self) -> bool:
+        """End the SuperLink that a dead daemon of this data directory left.
+
+        Returns:
+            Whether there was such a daemon; its SuperLink may have ended by itself just now.
+        """
         try:
             record = json.loads(self._pid_file.read_text(encoding="utf-8"))
             pid, started = int(record["pid"]), str(record["started"])
             daemon, daemon_started = int(record["daemon_pid"]), str(record["daemon_started"])
         except (OSError, ValueError, KeyError, TypeError):
-            return  # there is none, or the file was not finished: then the port decides
+            return False  # there is none, or the file was not finished: then the port decides
         if not started or process_start(pid) != started:
-            return
+            return True
         if daemon != os.getpid() and process_start(daemon) == daemon_started:
             raise SuperLinkError(
                 f"another daemon (process {daemon}) runs a SuperLink (process {pid}) for this data "
@@ -219,6 +234,7 @@ class SuperLink:
         deadline = time.monotonic() + 10.0
         while process_start(pid) == started and time.monotonic() < deadline:
             time.sleep(0.02)
+        return True
 
 
 def process_start(pid: int) -> str:
