@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ class PeftSettings:
         activation_cache_bytes: keep the frozen trunk's output per row if it fits; 0: never.
         evaluation_batch_size: rows at once when scoring.
         cache_dir: where digests of the model's files are kept; None: nowhere.
+        training: this node's own defaults of training settings; a task's settings win.
     """
 
     model_dir: Path
@@ -54,6 +56,7 @@ class PeftSettings:
     activation_cache_bytes: int = 1 << 30
     evaluation_batch_size: int = 32
     cache_dir: Path | None = None
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class PeftTrainer:
@@ -100,13 +103,19 @@ class PeftTrainer:
         return self._description
 
     @property
+    def peft_options(self) -> dict[str, Any]:
+        """What PEFT's configuration says of this model, for exported adapters."""
+        kind = "CAUSAL_LM" if self._is_language_model else "SEQ_CLS"
+        return {"task_type": kind, "base_model": str(self.settings.model_dir)}
+
+    @property
     def num_rows(self) -> int:
         """All rows, those held out included."""
         return len(self.rows.texts)
 
     def train(self, task: TrainTask) -> TrainResult:
         """Train from the task's start; raises TaskRefused for settings that cannot be used."""
-        settings = read_settings(task.config)
+        settings = read_settings({**_defaults(self.settings.training, task.config), **task.config})
         overlay = self._overlay
         overlay.load(task.start.trainable, task.start.frozen, task.start.trainable)
         heads = list(overlay.heads.values()) if settings.train_head else []
@@ -210,6 +219,13 @@ class PeftTrainer:
         if place is None or needed > self.settings.activation_cache_bytes:
             return None
         return Trunk(self.model, *place)
+
+
+def _defaults(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the own length of a training when the task sets one, be it steps or epochs."""
+    lengths = {"steps", "epochs"}
+    hidden = lengths if lengths & given.keys() else set[str]()
+    return {name: value for name, value in own.items() if name not in hidden}
 
 
 def _check(settings: PeftSettings, rows: TextRows) -> None:
