@@ -132,9 +132,9 @@ def parse_header(data: memoryview, limits: Limits) -> Header:
     data_start = LENGTH_BYTES + len(text)
     _check_layout(entries, data.nbytes - data_start)
     shapes = {name: entry.shape for name, entry in entries.items()}
+    _check_contents(shapes, limits)
     if format_header(shapes, dtype, metadata)[LENGTH_BYTES:] != text:
         raise HeaderError("the header is not canonical; write the blob again with encode()")
-    _check_contents(shapes, limits)
     return Header(dtype, dict(sorted(entries.items())), metadata, data_start)
 
 

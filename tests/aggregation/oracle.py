@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor
-
 from polyrank.aggregation import Adapter, Factors, Weight
+from torch import Tensor
 
 
 def dense_delta(factors: Factors) -> Tensor:

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-
 from polyrank.aggregation import (
     Adapter,
     ArgumentError,

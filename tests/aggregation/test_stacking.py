@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
 from polyrank.aggregation import (
     Adapter,
     ArgumentError,
@@ -40,7 +39,7 @@ Terms = list[tuple[Adapter, Weight]]
 def terms(draw: st.DrawFn, max_rank: int = 7, max_size: int = 6) -> Terms:
     shapes = draw(module_shapes())
     count = draw(st.integers(1, max_size))
-    per_module = st.fixed_dictionaries({name: weights for name in (*NAMES, *HEADS)})
+    per_module = st.fixed_dictionaries(dict.fromkeys((*NAMES, *HEADS), weights))
     weight = weights | per_module
     return [(draw(adapters(shapes, max_rank)), draw(weight)) for _ in range(count)]
 

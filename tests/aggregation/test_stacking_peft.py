@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
-
 from polyrank.aggregation import Adapter, Factors, stack
+from torch import nn
 
 peft = pytest.importorskip("peft")
 

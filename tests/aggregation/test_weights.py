@@ -5,7 +5,6 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from polyrank.aggregation import NothingToAggregateError, WeightError, normalise
 from polyrank.aggregation._weights import weight_for
 

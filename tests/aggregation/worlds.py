@@ -5,9 +5,8 @@ from collections.abc import Mapping
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
-from torch import Tensor
-
 from polyrank.aggregation import Adapter, Factors
+from torch import Tensor
 
 QUICK = settings(max_examples=50, deadline=None)
 
