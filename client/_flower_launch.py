@@ -30,6 +30,7 @@ IDLE_POLL_SECONDS: Final = 1.0
 BUSY_FOR_SECONDS: Final = 60.0
 LOCAL_POLL_SECONDS: Final = 0.05
 PULL_RETRY_SECONDS: Final = 0.05
+MAX_RECONNECT_SECONDS: Final = 5
 MAX_LOG_BYTES: Final = 16 * 2**20
 EXIT_LOOP_ENDED: Final = 75
 
@@ -92,26 +93,27 @@ def main() -> None:
     program = sys.argv[1]
     sys.argv = [f"flower-{program}", *sys.argv[2:]]
     threading.Thread(target=_watch, name="polyrank-watch", daemon=True).start()
-    if program == "supernode":
-        _supernode()
-    else:
-        _superlink()
+    run = quick_supernode() if program == "supernode" else _superlink()
+    run()
     sys.stdout.flush()
     os._exit(EXIT_LOOP_ENDED)
 
 
-def _supernode() -> None:
+def quick_supernode() -> Callable[[], None]:
+    """Change Flower's SuperNode in this process and return its main function."""
+    from flwr.common import constant as common
     from flwr.supercore import constant
 
+    _replace(common, MAX_RETRY_DELAY=MAX_RECONNECT_SECONDS)
     _replace(constant, PULL_INITIAL_BACKOFF=PULL_RETRY_SECONDS, PULL_BACKOFF_CAP=1.0)
-    # only now may those be imported that bind these two as defaults
+    # only now may those be imported that bind these as defaults
     from flwr.supernode import start_client_internal as module
     from flwr.supernode.cli.flower_supernode import flower_supernode
 
     pull, push = module._pull_and_store_message, module._push_messages  # pyright: ignore[reportPrivateUsage]
     loop = Loop(pull, push)
     _replace(module, _pull_and_store_message=loop.pull, _push_messages=loop.push, time=loop)
-    flower_supernode()
+    return flower_supernode
 
 
 def _replace(module: ModuleType, **names: object) -> None:
@@ -121,10 +123,10 @@ def _replace(module: ModuleType, **names: object) -> None:
         setattr(module, name, value)
 
 
-def _superlink() -> None:
+def _superlink() -> Callable[[], None]:
     from flwr.superlink.cli.flower_superlink import flower_superlink
 
-    flower_superlink()
+    return flower_superlink
 
 
 def _watch() -> None:

@@ -23,6 +23,7 @@ class Child:
     """
 
     def __init__(self, program: str, arguments: list[str], *, home: Path, log: Path) -> None:
+        home, log = home.resolve(), log.resolve()
         home.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as sink:

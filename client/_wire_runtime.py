@@ -9,22 +9,20 @@ What is deliberately not used of flwr, and why:
 - ``HttpGrid`` and ``make_simple_http_retry_invoker``: on a 401 they send SIGINT to their own
   process, which would be ours, and they retry for ever; ``make_task_heartbeat_fn_http`` too.
 - ``RuntimeVersionHttpInterceptor``: it leaves the process on a version mismatch.
-- ``pull_and_inflate_object_from_tree``: it holds a blob three times. `RuntimeTask.fetch` lets
-  Flower inflate the small objects only and writes the chunks of the blob straight to their place.
+- ``pull_and_inflate_object_from_tree``: it holds a blob three times, see `_wire_objects`.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
 import httpx
-from flwr.app import Array, ArrayRecord, Message
+from flwr.app import Message
 from flwr.app.message import remove_content_from_message
 from flwr.common.constant import SubStatus
 from flwr.common.serde import message_to_proto
@@ -48,26 +46,21 @@ from flwr.supercore.constant import TASK_TOKEN_HEADER, TaskType
 from flwr.supercore.heartbeat import HeartbeatSender
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
-    get_object_body,
-    get_object_children_ids_from_object_content,
     get_object_tree,
     no_object_id_recompute,
 )
-from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 
-from ._wire import BLOB_ARRAY, BLOB_RECORD, LinkError, LinkLost, WireError, WireLimits, check_array
+from ._wire import LinkError, LinkLost, WireError, WireLimits
 from ._wire_bundle import BUNDLE_DIGEST
+from ._wire_objects import fetch
 
 ClientT = TypeVar("ClientT", bound=Any)
 
 CALL_TIMEOUT_SECONDS: Final = 30.0
 MAX_ANSWER_BYTES: Final = 32 * 2**20  # a chunk of a blob has 5 MiB, an envelope 4 at most
-_CHUNK_DEPTH: Final = 4  # message, record dict, record, array, chunk
-_MAX_OBJECTS: Final = 16  # above the chunks there are five; anything more is not ours
-_NO_CHUNK: Final = b"ArrayChunk  0\x00"
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request, some 20 a second
 
@@ -231,30 +224,14 @@ class RuntimeTask:
         return True
 
     def fetch(self, tree: ObjectTree, *, patience_seconds: float) -> Message:
-        """Pull a message and inflate it; its blob is assembled in one writable buffer.
+        """Pull a message and its blob, see `_wire_objects.fetch`.
 
         Raises:
             NotReady: the sender did not upload everything within the patience.
-            WireError: the message is not shaped as polyrank's, too large, or objects are gone.
+            WireError: the message is not polyrank's, too large, or objects are gone.
         """
         deadline = time.monotonic() + patience_seconds
-        contents = {
-            object_id: self._pull(object_id, deadline)
-            for object_id in _structure(tree, self._limits)
-        }
-        arrays = [content for content in contents.values() if content.startswith(b"Array ")]
-        chunks = {chunk for content in arrays for chunk in _chunk_order(content)}
-        contents |= dict.fromkeys(chunks, _NO_CHUNK)
-        try:
-            message = inflate_object_from_contents(tree.object_id, contents)
-        except Exception as error:  # whatever Flower's parsers meet in hostile bytes
-            raise WireError("bad_message", f"the message cannot be inflated: {error!r}") from error
-        if not isinstance(message, Message):
-            raise WireError("bad_message", f"expected a message, got {type(message).__name__}")
-        if arrays:
-            self._fill(message, arrays, deadline)
-        message.metadata.__dict__["_message_id"] = tree.object_id
-        return message
+        return fetch(tree, lambda object_id: self._pull(object_id, deadline), self._limits)
 
     def confirm(self, object_id: str) -> None:
         """Let Flower delete a message and its objects."""
@@ -349,52 +326,3 @@ class RuntimeTask:
         )
         if not self._call(self._client.PushObject, request).stored:
             raise LinkError(f"object {object_id[:16]} was not stored: the upload took too long")
-
-    def _fill(self, message: Message, arrays: list[bytes], deadline: float) -> None:
-        """Write the chunks of the one array of a message into its buffer."""
-        record = message.content.get(BLOB_RECORD)
-        array = record.get(BLOB_ARRAY) if isinstance(record, ArrayRecord) else None
-        if array is None or len(arrays) != 1:
-            raise WireError("bad_records", f"expected one array, {BLOB_RECORD}/{BLOB_ARRAY}")
-        size = check_array(array, self._limits)
-        buffer, end = memoryview(bytearray(size)), 0
-        placed: dict[str, tuple[int, int]] = {}
-        for chunk_id in _chunk_order(arrays[0]):
-            if chunk_id in placed:
-                start, stop = placed[chunk_id]
-                piece: bytes | memoryview = buffer[start:stop]
-            else:
-                content = self._pull(chunk_id, deadline)
-                piece = memoryview(content)[content.find(b"\x00") + 1 :]
-            if end + len(piece) > size or not len(piece):
-                raise WireError("bad_blob", f"more or emptier chunks than {size} bytes need")
-            buffer[end : end + len(piece)] = piece
-            placed[chunk_id] = (end, end := end + len(piece))
-        if end != size:
-            raise WireError("bad_blob", f"{end} bytes arrived, {size} were announced")
-        array.data = cast("bytes", buffer)
-
-
-def _structure(tree: ObjectTree, limits: WireLimits) -> list[str]:
-    """List the ids of the objects above the chunks, or raise `WireError` if there are too many."""
-    ids = [node.object_id for depth, node in _walk(tree) if depth < _CHUNK_DEPTH]
-    if len(ids) > _MAX_OBJECTS:
-        raise WireError("bad_message", f"{len(ids)} objects where {_MAX_OBJECTS} are allowed")
-    return ids
-
-
-def _walk(tree: ObjectTree, depth: int = 0) -> Iterator[tuple[int, ObjectTree]]:
-    yield depth, tree
-    if depth < _CHUNK_DEPTH:
-        for child in tree.children:
-            yield from _walk(child, depth + 1)
-
-
-def _chunk_order(content: bytes) -> list[str]:
-    """Read the ids of an array's chunks, in their order, from its deflated form."""
-    try:
-        ids = get_object_children_ids_from_object_content(content)
-        body = json.loads(get_object_body(content, Array))
-        return [ids[index] for index in body["arraychunk_ids"]]
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise WireError("bad_blob", f"the array's description is broken: {error!r}") from error

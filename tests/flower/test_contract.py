@@ -8,7 +8,8 @@ import ast
 import importlib
 import importlib.metadata
 import inspect
-from types import ModuleType
+import subprocess
+import sys
 
 import flwr
 import pytest
@@ -20,7 +21,7 @@ from flwr.supercore.inflatable import inflatable_utils
 from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supernode import start_client_internal as loop
 from flwr.supernode.nodestate.in_memory_nodestate import InMemoryNodeState
-from polyrank.client import _flower_launch, _wire_runtime
+from polyrank.client import _flower_launch, _wire_objects, _wire_runtime
 
 NAMES = {
     "flwr.app.message": ["make_message", "remove_content_from_message"],
@@ -104,7 +105,7 @@ def test_an_empty_chunk_is_written_as_the_edge_writes_it() -> None:
     array = Array("uint8", (3,), "polyrank.bytes", b"abc")
     ((_, chunk),) = array.slice_array()
     chunk.data = memoryview(b"")  # type: ignore[attr-defined]
-    assert chunk.deflate() == _wire_runtime._NO_CHUNK
+    assert chunk.deflate() == _wire_objects.NO_CHUNK
 
 
 def test_chunks_are_smaller_than_the_largest_answer() -> None:
@@ -117,6 +118,13 @@ def test_the_retry_of_pulls_is_a_constant_bound_at_import() -> None:
     parameters = inspect.signature(inflatable_utils.pull_objects).parameters
     assert parameters["initial_backoff"].default == constant.PULL_INITIAL_BACKOFF
     assert parameters["backoff_cap"].default == constant.PULL_BACKOFF_CAP
+
+
+def test_a_supernode_waits_at_most_some_seconds_for_its_superlink() -> None:
+    common = importlib.import_module("flwr.common.constant")
+    assert common.MAX_RETRY_DELAY == 20
+    source = inspect.getsource(importlib.import_module("flwr.supercore.retry.http_retry"))
+    assert "exponential(max_delay=MAX_RETRY_DELAY)" in source
 
 
 def test_the_loop_of_the_supernode_calls_what_the_launcher_replaces() -> None:
@@ -152,15 +160,32 @@ def test_the_state_of_the_supernode_has_what_the_launcher_reads() -> None:
     assert "is_retrieved" in source
 
 
+QUICK = """
+import inspect
+from polyrank.client import _flower_launch as launch
+launch.quick_supernode()
+from flwr.supercore.inflatable.inflatable_utils import pull_objects
+from flwr.supercore.retry import http_retry
+from flwr.supernode import start_client_internal as loop
+pull = inspect.signature(pull_objects).parameters
+assert pull["initial_backoff"].default == launch.PULL_RETRY_SECONDS
+assert pull["backoff_cap"].default == 1.0
+assert http_retry.MAX_RETRY_DELAY == launch.MAX_RECONNECT_SECONDS
+assert isinstance(loop.time, launch.Loop)
+assert loop._push_messages == loop.time.push
+assert loop._pull_and_store_message == loop.time.pull
+"""
+
+
+def test_the_launcher_changes_what_the_supernode_really_uses() -> None:
+    subprocess.run([sys.executable, "-c", QUICK], check=True, timeout=60)
+
+
 def test_the_launcher_imports_flwr_only_after_it_watches() -> None:
     """The constants must be set before their users are imported, and a parent may die early."""
-    tree = ast.parse(inspect.getsource(_module(_flower_launch)))
+    tree = ast.parse(inspect.getsource(_flower_launch))
     top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     assert not [node for node in top if "flwr" in ast.unparse(node)]
-
-
-def _module(module: ModuleType) -> ModuleType:
-    return module
 
 
 def _calls(tree: ast.AST, name: str) -> list[ast.Call]:

@@ -4,27 +4,26 @@ import json
 import os
 import time
 import tracemalloc
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.app.message import make_message
 from flwr.app.metadata import Metadata
-from flwr.proto.message_pb2 import ObjectTree, PullObjectResponse
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     get_object_id,
     get_object_tree,
 )
 from polyrank.client._wire import Parcel, WireError, WireLimits, pack, unpack
-from polyrank.client._wire_runtime import Claim, NotReady, RuntimeTask
+from polyrank.client._wire_objects import fetch
 
 MIB = 2**20
 
 
 class Store:
-    """Answers PullObject from a dictionary, as a SuperLink would."""
+    """The objects of one message, as a SuperLink holds them."""
 
     def __init__(self, message: Message) -> None:
         self.objects = {
@@ -32,16 +31,12 @@ class Store:
         }
         self.tree = get_object_tree(message)
         self.pulled: list[str] = []
-        self.late: dict[str, float] = {}
 
-    def PullObject(self, request: Any) -> PullObjectResponse:
-        self.pulled.append(request.object_id)
-        content = self.objects.get(request.object_id)
-        if content is None:
-            return PullObjectResponse(object_found=False)
-        if time.monotonic() < self.late.get(request.object_id, 0):
-            return PullObjectResponse(object_found=True, object_available=False)
-        return PullObjectResponse(object_found=True, object_available=True, object_content=content)
+    def pull(self, object_id: str) -> bytes:
+        self.pulled.append(object_id)
+        if object_id not in self.objects:
+            raise WireError("object_gone", object_id)
+        return self.objects[object_id]
 
     def replace(self, old: str, content: bytes) -> None:
         """Put a forged object in the place of a real one."""
@@ -65,16 +60,8 @@ def _store(blob: bytes) -> Store:
     return Store(_message(pack(Parcel("train", b"{}", b"s", blob))))
 
 
-def _task(store: Store, limits: WireLimits | None = None) -> RuntimeTask:
-    claim = Claim("flwr-clientapp", 1, "token")
-    task = RuntimeTask("127.0.0.1:9", claim, limits or WireLimits(), patience_seconds=0)
-    task._client.close()
-    task._client = SimpleNamespace(PullObject=store.PullObject)  # type: ignore[assignment]
-    return task
-
-
-def _fetch(store: Store, limits: WireLimits | None = None, patience: float = 0.0) -> Message:
-    return _task(store, limits).fetch(store.tree, patience_seconds=patience)
+def _fetch(store: Store, limits: WireLimits | None = None) -> Message:
+    return fetch(store.tree, store.pull, limits or WireLimits())
 
 
 @pytest.mark.parametrize("size", [0, 1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 12 * MIB])
@@ -106,14 +93,6 @@ def test_a_blob_is_held_once() -> None:
 def test_an_error_message_arrives() -> None:
     store = Store(_message(Error(2, "out of memory")))
     assert _fetch(store).error.reason == "out of memory"
-
-
-def test_an_object_that_is_late_is_waited_for() -> None:
-    store = _store(os.urandom(12 * MIB))
-    store.late = dict.fromkeys(store.of_type("ArrayChunk"), time.monotonic() + 0.3)
-    with pytest.raises(NotReady):
-        _fetch(store, patience=0.0)
-    assert len(unpack(_fetch(store, patience=5.0).content).blob) == 12 * MIB
 
 
 def test_a_lost_object_is_an_error() -> None:
