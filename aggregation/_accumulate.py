@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._adapter import Factors, working_dtype
+from ._adapter import Factors, check_alike, working_dtype
 from ._decompose import Decomposition, decompose, decompose_dense
 from ._errors import ShapeError
 from ._linalg import frobenius
@@ -48,8 +48,9 @@ class ModuleSum:
             the error by the triangle inequality; 0.0 without `max_rank`.
     """
 
-    def __init__(self, shape: tuple[int, int], max_rank: int | None = None) -> None:
-        self.shape = shape
+    def __init__(self, like: Factors, max_rank: int | None = None) -> None:
+        self.shape = like.shape
+        self._like = Factors(like.b[:, :0].clone(), like.a[:0].clone())
         self.discarded = 0.0
         self._max_rank = max_rank
         self._dtype = torch.float32
@@ -72,15 +73,9 @@ class ModuleSum:
         The factors are copied, so the caller's buffer can go.
 
         Raises:
-            ShapeError: another shape than the sum's.
+            ShapeError, DeviceError: another shape or device than the sum's.
         """
-        if factors.shape != self.shape:
-            raise ShapeError(
-                "deltas of one module have one shape",
-                module=module,
-                expected=self.shape,
-                got=factors.shape,
-            )
+        check_alike(module, self._like, factors)
         self._dtype = torch.promote_types(self._dtype, working_dtype((factors.b,)))
         if factors.rank == 0 or (isinstance(weight, float) and weight == 0.0):
             return
@@ -89,14 +84,14 @@ class ModuleSum:
 
     def stack(self, scale: float = 1.0) -> Factors:
         """Return the plain stack, [scale w_k b_k] and [a_k]; only while `is_stack`."""
-        return concatenate(self._blocks, self.shape, self._dtype, scale)
+        return concatenate(self._blocks or [Block(self._like, 1.0)], self._dtype, scale)
 
     def decompose(self) -> Decomposition:
         """Return the SVD of the sum."""
         self._fold()
         if self._dense is not None:
             return decompose_dense(self._dense)
-        terms = concatenate(self._blocks, self.shape, torch.float64, 1.0)
+        terms = concatenate(self._blocks or [Block(self._like, 1.0)], torch.float64, 1.0)
         return decompose(terms.b, terms.a)
 
     def factors(self, decomposition: Decomposition, rank: int) -> Factors:
@@ -112,14 +107,10 @@ class ModuleSum:
         rows, columns = self.shape
         break_even = rows * columns // (rows + columns)
         if self._dense is None and pending > break_even:
-            self._dense = torch.zeros(self.shape, dtype=self._dtype, device=self._device)
+            self._dense = torch.zeros(self.shape, dtype=self._dtype, device=self._like.b.device)
             self._fold()
         elif self._dense is not None and pending > break_even // _FOLD_SHARE:
             self._fold()
-
-    @property
-    def _device(self) -> torch.device:
-        return self._blocks[0].factors.b.device
 
     def _fold(self) -> None:
         """Move the pending terms into the dense delta, in float64 tiles rounded once."""
@@ -174,13 +165,8 @@ class DenseSum:
         return (self._total * scale).to(self._dtype)
 
 
-def concatenate(
-    blocks: list[Block], shape: tuple[int, int], dtype: torch.dtype, scale: float
-) -> Factors:
-    """Return the stack [scale w_1 b_1 ... ] and [a_1; ...] of blocks, contiguous."""
-    if not blocks:
-        zeros = torch.zeros(shape[0], 0, dtype=dtype), torch.zeros(0, shape[1], dtype=dtype)
-        return Factors(*zeros)
+def concatenate(blocks: list[Block], dtype: torch.dtype, scale: float) -> Factors:
+    """Return the stack [scale w_1 b_1 ... ] and [a_1; ...] of one or more blocks, contiguous."""
     b = torch.cat([Block(k.factors, k.weight * scale).scaled_b(dtype) for k in blocks], dim=1)
     a = torch.cat([block.factors.a.to(dtype) for block in blocks], dim=0)
     return Factors(b.contiguous(), a.contiguous())

@@ -16,7 +16,7 @@ from ._names import MAX_DENSE_AXES, check_name
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Factors:
     """The two factors of one target module; its delta is `b @ a`.
 
@@ -57,6 +57,10 @@ class Factors:
         if self.b.device != self.a.device:
             raise DeviceError("b and a share a device", expected=self.b.device, got=self.a.device)
 
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        return f"Factors(d_out={rows}, rank={self.rank}, d_in={columns}, {self.b.dtype})"
+
     @property
     def rank(self) -> int:
         """Number of columns of `b`, which bounds the rank of the delta."""
@@ -72,7 +76,7 @@ class Factors:
         return self.b @ self.a
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Adapter:
     """An adapter as a value: factors of target modules, and dense tensors trained in full.
 
@@ -102,6 +106,9 @@ class Adapter:
         dense = {name: _dense(value, name) for name, value in _pairs(self.dense)}
         object.__setattr__(self, "factors", MappingProxyType(factors))
         object.__setattr__(self, "dense", MappingProxyType(dense))
+
+    def __repr__(self) -> str:
+        return f"Adapter(ranks={self.ranks}, dense={self.dense_shapes})"
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
@@ -146,6 +153,29 @@ def empty(
         rows, columns = _matrix_shape(shape, name)
         factors[name] = Factors(torch.zeros(rows, 0), torch.zeros(0, columns))
     return Adapter(factors, {} if dense is None else dense)
+
+
+def check_alike(module: str, one: Factors, other: Factors) -> None:
+    """Check that two deltas of one module can be added or compared.
+
+    Raises:
+        ShapeError: two shapes; broadcasting never happens silently.
+        DeviceError: two devices.
+    """
+    if one.shape != other.shape:
+        raise ShapeError(
+            "deltas of one module have one shape",
+            module=module,
+            expected=one.shape,
+            got=other.shape,
+        )
+    if one.b.device != other.b.device:
+        raise DeviceError(
+            "deltas of one module share a device",
+            module=module,
+            expected=one.b.device,
+            got=other.b.device,
+        )
 
 
 def working_dtype(tensors: Iterable[Tensor]) -> torch.dtype:

@@ -9,9 +9,8 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from ._adapter import Adapter, Factors
+from ._adapter import Adapter, Factors, check_alike
 from ._decompose import TOLERANCE, decompose
-from ._errors import ShapeError
 from ._geometry import cosine, inner_factors, similarity
 from ._linalg import frobenius, singular_values
 
@@ -112,8 +111,7 @@ def _spaces(factors: Factors, tolerance: float) -> _Spaces:
 
 
 def _compare_module(x: Factors, y: Factors, name: str, tolerance: float) -> ModuleComparison:
-    if x.shape != y.shape:
-        raise ShapeError("deltas differ in shape", module=name, expected=x.shape, got=y.shape)
+    check_alike(name, x, y)
     one, two = _spaces(x, tolerance), _spaces(y, tolerance)
     return ModuleComparison(
         cosine=cosine(inner_factors(x, y, name), one.norm, two.norm),

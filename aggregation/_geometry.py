@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from ._adapter import Adapter, Factors
+from ._adapter import Adapter, Factors, check_alike
 from ._decompose import decompose
 from ._errors import ArgumentError, NotFiniteError, ShapeError
 from ._linalg import frobenius
@@ -123,10 +123,9 @@ def inner_factors(x: Factors, y: Factors, module: str) -> float:
     """Return <b_x a_x, b_y a_y> of one module.
 
     Raises:
-        ShapeError: two shapes.
+        ShapeError, DeviceError: two shapes or devices.
     """
-    if x.shape != y.shape:
-        raise ShapeError("deltas differ in shape", module=module, expected=x.shape, got=y.shape)
+    check_alike(module, x, y)
     return float((_cross(x.b.T, y.b) * _cross(x.a, y.a.T)).sum())
 
 

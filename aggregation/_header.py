@@ -182,11 +182,11 @@ def _document(text: bytes) -> dict[str, object]:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise HeaderError(f"the header names {twice[:80]!r} twice")
+    values: dict[str, object] = {}
+    for name, value in pairs:
+        if name in values:
+            raise HeaderError(f"the header names {name[:80]!r} twice")
+        values[name] = value
     return values
 
 

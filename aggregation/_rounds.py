@@ -110,7 +110,7 @@ class _ModuleChange:
     def __init__(self, name: str, state: Factors) -> None:
         self._name = name
         self._state = state
-        self._sum = ModuleSum(state.shape)
+        self._sum = ModuleSum(state)
         self._covered = torch.zeros(state.rank, dtype=torch.float64)
 
     def add(self, start: Factors | None, cumulative: Factors, weight: float) -> None:

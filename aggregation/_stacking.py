@@ -10,9 +10,9 @@ from types import MappingProxyType
 import torch
 
 from ._accumulate import Block, DenseSum, ModuleSum, concatenate
-from ._adapter import Adapter, Factors, working_dtype
+from ._adapter import Adapter, Factors, check_alike, working_dtype
 from ._decompose import TOLERANCE
-from ._errors import ArgumentError, NothingToAggregateError, ShapeError
+from ._errors import ArgumentError, NothingToAggregateError
 from ._linalg import frobenius
 from ._weights import Weight, finite_number, weight_for
 
@@ -35,7 +35,7 @@ def stack(adapters: Iterable[tuple[Adapter, Weight]]) -> Adapter:
     Raises:
         NothingToAggregateError: no adapters.
         WeightError: a weight that is not finite, or per-module weights that miss a module.
-        ShapeError: one module in two shapes.
+        ShapeError, DeviceError: one module in two shapes or on two devices.
 
     Example:
         >>> import torch
@@ -50,14 +50,11 @@ def stack(adapters: Iterable[tuple[Adapter, Weight]]) -> Adapter:
         count += 1
         for name, factors in adapter.factors.items():
             terms = blocks.setdefault(name, [])
-            _check_shape(name, terms, factors)
+            check_alike(name, terms[0].factors if terms else factors, factors)
             terms.append(Block(factors, weight_for(weight, name)))
         add_dense(dense, adapter, weight)
     check_count(count)
-    stacked = {
-        name: concatenate(terms, terms[0].factors.shape, _dtype(terms), 1.0)
-        for name, terms in blocks.items()
-    }
+    stacked = {name: concatenate(terms, _dtype(terms), 1.0) for name, terms in blocks.items()}
     return Adapter(stacked, {name: total.total() for name, total in dense.items()})
 
 
@@ -68,7 +65,8 @@ class Stacked:
     Attributes:
         adapter: the sum.
         discarded_bound: upper bound of the Frobenius norm of what `max_rank` discarded, over all
-            modules, in the units of the deltas; 0.0 without `max_rank`.
+            modules, in the units of the deltas. Without `max_rank` it is zero, or, where a sum
+            went through the dense delta, what `compact` would drop as rounding.
         discarded_bounds: the same by module.
         count: number of adapters added.
     """
@@ -118,10 +116,10 @@ class Stacker:
         A call that raises may have added some modules: throw the stacker away.
 
         Raises:
-            WeightError, ShapeError: as `stack`.
+            WeightError, ShapeError, DeviceError: as `stack`.
         """
         for name, factors in adapter.factors.items():
-            total = self._sums.setdefault(name, ModuleSum(factors.shape, self._max_rank))
+            total = self._sums.setdefault(name, ModuleSum(factors, self._max_rank))
             total.add(factors, weight_for(weight, name), name)
         add_dense(self._dense, adapter, weight)
         self._count += 1
@@ -177,16 +175,6 @@ def check_count(count: int) -> None:
     """
     if count == 0:
         raise NothingToAggregateError("an aggregate of no adapters has no meaning")
-
-
-def _check_shape(name: str, terms: list[Block], factors: Factors) -> None:
-    if terms and terms[0].factors.shape != factors.shape:
-        raise ShapeError(
-            "deltas of one module have one shape",
-            module=name,
-            expected=terms[0].factors.shape,
-            got=factors.shape,
-        )
 
 
 def _dtype(terms: list[Block]) -> torch.dtype:

@@ -8,6 +8,7 @@ from polyrank.aggregation import (
     Adapter,
     ArgumentError,
     BadNameError,
+    DeviceError,
     DtypeError,
     Factors,
     ShapeError,
@@ -25,6 +26,17 @@ def test_factors_know_their_rank_shape_and_delta():
 
 def test_a_rank_above_both_sides_is_accepted():
     assert random_factors((2, 3), 9).rank == 9
+
+
+def test_a_value_is_shown_by_its_sizes_not_its_numbers():
+    adapter = Adapter({"q": random_factors((2, 3), 4)}, {"h": torch.ones(5)})
+    assert repr(adapter) == "Adapter(ranks={'q': 4}, dense={'h': (5,)})"
+    assert repr(adapter.factors["q"]) == "Factors(d_out=2, rank=4, d_in=3, torch.float32)"
+
+
+def test_factors_on_two_devices_are_refused():
+    with pytest.raises(DeviceError):
+        Factors(torch.ones(2, 1), torch.ones(1, 2, device="meta"))
 
 
 def test_rank_zero_is_a_zero_delta():

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from polyrank.aggregation import (
     Adapter,
     ArgumentError,
+    DeviceError,
     Factors,
     NothingToAggregateError,
     ShapeError,
     Stacker,
     Weight,
     WeightError,
+    inner,
     stack,
 )
 
@@ -206,6 +208,21 @@ def test_one_module_in_two_shapes_is_refused_even_where_broadcasting_would_do():
     stacker.add(Adapter({}, {"h": torch.ones(1)}), 1.0)
     with pytest.raises(ShapeError):
         stacker.add(Adapter({}, {"h": torch.ones(3)}), 1.0)
+
+
+def test_two_devices_in_one_sum_are_refused():
+    here = adapter_of({"q": 1}, (4, 4))
+    there = Adapter(
+        {"q": Factors(torch.ones(4, 1, device="meta"), torch.ones(1, 4, device="meta"))}
+    )
+    with pytest.raises(DeviceError):
+        stack([(here, 1.0), (there, 1.0)])
+    with pytest.raises(DeviceError):
+        inner(here, there)
+    stacker = Stacker()
+    stacker.add(here, 1.0)
+    with pytest.raises(DeviceError):
+        stacker.add(there, 1.0)
 
 
 @pytest.mark.parametrize("max_rank", [0, -1, 1.5, True])
