@@ -7,7 +7,7 @@ the trainable part and once for the frozen part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -15,17 +15,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..aggregation import Adapter, Factors
+from ._errors import TaskRefused
+from ._targets import linear_shape
 
 
 class LowRankTerm:
     """The delta of one module: a trainable ``b @ a`` and a frozen one beneath, both float32."""
 
-    def __init__(self, module: nn.Module, shape: tuple[int, int]) -> None:
-        self.shape = shape
+    def __init__(self, module: nn.Module) -> None:
         self.trainable: tuple[nn.Parameter, nn.Parameter] | None = None
         self.frozen: tuple[Tensor, Tensor] | None = None
         self.dropout = 0.0
-        self._handle = module.register_forward_hook(self._add)
+        module.register_forward_hook(self._add)
 
     def set_trainable(self, factors: Factors | None, device: torch.device) -> None:
         """Copy ``factors`` into new parameters; None or rank 0: nothing to train."""
@@ -53,9 +54,10 @@ class LowRankTerm:
         b, a = (part.detach().to("cpu", torch.float32, copy=True) for part in self.trainable)
         return Factors(b, a)
 
-    def remove(self) -> None:
-        """Take the term off the module."""
-        self._handle.remove()
+    @property
+    def is_active(self) -> bool:
+        """Whether it adds anything now."""
+        return self.trainable is not None or self.frozen is not None
 
     def _add(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         x: Tensor = args[0]
@@ -73,20 +75,25 @@ class LowRankTerm:
 class Overlay:
     """All terms of one model and its heads; puts adapters in and takes the trained one out."""
 
-    def __init__(
-        self, model: nn.Module, modules: Mapping[str, tuple[int, int]], dense: Mapping[str, object]
-    ) -> None:
-        self.terms = {
-            name: LowRankTerm(model.get_submodule(name), shape) for name, shape in modules.items()
-        }
+    def __init__(self, model: nn.Module, modules: Iterable[str], dense: Iterable[str]) -> None:
+        self._model = model
+        self.terms = {name: LowRankTerm(model.get_submodule(name)) for name in modules}
         self.heads = {name: model.get_parameter(name) for name in dense}
         self.device = next(model.parameters()).device
 
-    def load(self, trainable: Adapter | None, frozen: Adapter | None, dense: Adapter) -> None:
-        """Set every term (modules that an adapter lacks get none) and the heads of ``dense``."""
+    def load(self, trainable: Adapter | None, frozen: Adapter, dense: Adapter) -> None:
+        """Set every term (modules that an adapter lacks get none) and the heads of ``dense``.
+
+        Modules that other nodes adapt and this one does not are laid beneath as well.
+
+        Raises:
+            TaskRefused: the model has no such linear module, or one of another shape.
+        """
+        for name in frozen.factors.keys() - self.terms.keys():
+            self.terms[name] = LowRankTerm(_linear(self._model, name, frozen.factors[name].shape))
         for name, term in self.terms.items():
             term.set_trainable(trainable.factors.get(name) if trainable else None, self.device)
-            term.set_frozen(frozen.factors.get(name) if frozen else None, self.device)
+            term.set_frozen(frozen.factors.get(name), self.device)
         with torch.no_grad():
             for name, value in dense.dense.items():
                 if name in self.heads:
@@ -104,3 +111,17 @@ class Overlay:
             for name, head in self.heads.items()
         }
         return Adapter({name: pair for name, pair in factors.items() if pair is not None}, dense)
+
+
+def _linear(model: nn.Module, name: str, shape: tuple[int, int]) -> nn.Module:
+    try:
+        module = model.get_submodule(name)
+    except AttributeError as error:
+        raise TaskRefused(
+            "unknown_module", f"the adapter has module {name}, which this model lacks"
+        ) from error
+    found = linear_shape(module)
+    if found != shape:
+        here = "not linear" if found is None else f"{found}"
+        raise TaskRefused("wrong_shape", f"module {name} is {shape} in the task, {here} here")
+    return module

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -153,9 +153,10 @@ def load_node_config(path: Path) -> NodeConfig:
 def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     result = dict(data)
     for section, key in (("node", "state_dir"), ("model", "dir"), ("data", "file")):
-        table: Any = result.get(section)
-        if isinstance(table, dict) and isinstance(table.get(key), str):  # pyright: ignore
-            result[section] = {**table, key: str(folder / Path(table[key]).expanduser())}
+        if isinstance(table := result.get(section), dict):
+            values = cast("dict[str, object]", table)
+            if isinstance(given := values.get(key), str):
+                result[section] = {**values, key: str(folder / Path(given).expanduser())}
     return result
 
 

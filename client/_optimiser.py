@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,19 +31,21 @@ def optimise(
     Raises:
         TaskRefused: a loss that is not finite (``diverged``).
     """
-    groups = [
-        {"params": list(factors), "lr": settings.learning_rate},
-        {"params": list(heads), "lr": settings.head_learning_rate or settings.learning_rate},
+    pairs = [
+        (list(factors), settings.learning_rate),
+        (list(heads), settings.head_learning_rate or settings.learning_rate),
     ]
-    groups = [group for group in groups if group["params"]]
-    rates = [group["lr"] for group in groups]
-    optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+    rates = [rate for parameters, rate in pairs if parameters]
+    optimiser: Any = torch.optim.AdamW(
+        [{"params": parameters, "lr": rate} for parameters, rate in pairs if parameters],
+        weight_decay=settings.weight_decay,
+    )
     trained = [*factors, *heads]
     history: list[float] = []
     for step in range(total):
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * settings.rate_at(step, total)
-        loss = next(losses)()
+        loss: Any = next(losses)()
         history.append(loss.item())
         if not math.isfinite(history[-1]):
             raise TaskRefused(

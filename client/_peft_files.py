@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from ..aggregation import Adapter, AdapterError, Factors
@@ -164,7 +164,7 @@ def _pretty(value: Mapping[str, Any]) -> bytes:
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         config = cast("dict[str, Any]", json.loads((folder / CONFIG).read_text("utf-8")))
-        return config, load_file(folder / WEIGHTS)
+        return config, load((folder / WEIGHTS).read_bytes())
     except FileNotFoundError as error:
         raise ExportError(
             f"{folder} lacks {Path(str(error.filename)).name or WEIGHTS}: give a folder that PEFT "
@@ -200,7 +200,7 @@ def _refuse_unusual(config: Mapping[str, Any], folder: Path) -> None:
 def _folded(
     name: str, pair: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path
 ) -> Factors:
-    if pair.keys() != {"A", "B"}:
+    if set(pair) != {"A", "B"}:
         raise ExportError(f"{folder}: module {name} lacks one of its two factors", path=folder)
     rank = pair["A"].shape[0]
     alpha = _pattern(config.get("alpha_pattern"), name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,7 @@ class PeftTrainer:
         for term in overlay.terms.values():
             term.dropout = settings.dropout
         try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(task.seed)
+            with _seeded(task.seed):
                 for head in heads:
                     head.requires_grad_(True)
                 history = optimise(
@@ -176,7 +176,8 @@ class PeftTrainer:
         else:
             assert batch.labels is not None
             losses, counts = class_losses(logits, batch), logits.argmax(1) == batch.labels
-        return list(zip(losses.tolist(), map(int, counts.tolist()), strict=True))
+        rows = len(batch.rows)
+        return [(float(losses[row]), int(counts[row])) for row in range(rows)]
 
     def _losses(
         self, settings: TrainingSettings, rows: Sequence[int], seed: int
@@ -206,7 +207,14 @@ class PeftTrainer:
         def forward(given: Batch) -> Tensor:
             return logits_of(self.model, given)
 
-        return forward(batch) if self._trunk is None else self._trunk.run(forward, batch)
+        if self._trunk is None or self._is_trunk_adapted():
+            return forward(batch)
+        return self._trunk.run(forward, batch)
+
+    def _is_trunk_adapted(self) -> bool:
+        """Whether other nodes' modules, which may lie in the trunk, are active now."""
+        own = self._description.modules
+        return any(term.is_active for name, term in self._overlay.terms.items() if name not in own)
 
     def _make_trunk(self) -> Trunk | None:
         owners = {name.rpartition(".")[0] for name in self._description.dense}
@@ -219,6 +227,18 @@ class PeftTrainer:
         if place is None or needed > self.settings.activation_cache_bytes:
             return None
         return Trunk(self.model, *place)
+
+
+@contextmanager
+def _seeded(seed: int) -> Generator[None]:
+    """Seed torch for one training and leave its global generator as it was."""
+    generator = torch.default_generator
+    before = generator.get_state()
+    generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        generator.set_state(before)
 
 
 def _defaults(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ._durable import write_durably
 from ._errors import BadSignature, StateError, StateLocked
@@ -93,7 +93,7 @@ class NodeState:
     def _load_counts(self) -> dict[str, int]:
         path = self.path / "counts.json"
         try:
-            found = cast("Any", json.loads(path.read_bytes()))
+            found: Any = json.loads(path.read_bytes())
             return {name: int(found[name]) for name in ("starts", "trainings")}
         except FileNotFoundError:
             return {"starts": 0, "trainings": 0}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 from torch import nn
 
@@ -32,7 +33,7 @@ def select_targets(
     """
     linear = {
         name: shape
-        for name, module in model.named_modules()
+        for name, module in modules_of(model)
         if (shape := linear_shape(module)) is not None
     }
     matches = {name for name in linear if _matches(name, targets)}
@@ -48,6 +49,11 @@ def select_targets(
     return chosen
 
 
+def modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """List a model's modules with their dotted names, in the order of registration."""
+    return list(cast("Iterable[tuple[str, nn.Module]]", model.named_modules()))
+
+
 def linear_shape(module: nn.Module) -> tuple[int, int] | None:
     """Return (d_out, d_in) of a linear module, GPT-2's transposed kind included, else None."""
     if isinstance(module, nn.Linear):
@@ -61,9 +67,7 @@ def linear_shape(module: nn.Module) -> tuple[int, int] | None:
 def layer_stack(model: nn.Module) -> str | None:
     """Return the name of the longest list of layers, or None when there is none."""
     stacks = {
-        name: len(module)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList)
+        name: len(module) for name, module in modules_of(model) if isinstance(module, nn.ModuleList)
     }
     return max(stacks, key=lambda name: stacks[name]) if stacks else None
 

@@ -56,7 +56,7 @@ class TrainingSettings:
 
 def read_settings(config: Mapping[str, Any]) -> TrainingSettings:
     """Check a task's settings; raises TaskRefused that names the setting."""
-    known = {item.name: type(item.default) for item in fields(TrainingSettings)}
+    known = {item.name: type(cast("object", item.default)) for item in fields(TrainingSettings)}
     if unknown := sorted(config.keys() - known.keys()):
         raise TaskRefused(
             "bad_training_config",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +78,8 @@ def load_base(
                 dtype=DTYPES[dtype],
                 **changes,
             )
-            tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
-                str(directory), local_files_only=True
-            )
+            tokenizers: Any = transformers.AutoTokenizer
+            tokenizer: Any = tokenizers.from_pretrained(str(directory), local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
@@ -132,7 +131,7 @@ def logits_of(module: nn.Module, batch: Batch) -> Tensor:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Keep transformers' loading report and progress bar out of a node's output."""
     log: Any = transformers.utils.logging
     before, shown = log.get_verbosity(), log.is_progress_bar_enabled()

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._targets import layer_stack
+from ._targets import layer_stack, modules_of
 from ._text_rows import Batch
 
 Forward = Callable[[Batch], Tensor]
@@ -34,8 +34,7 @@ def lowest_layer(model: nn.Module, trained: Iterable[str]) -> tuple[str, int] | 
     stack = layer_stack(model)
     if stack is None:
         return None
-    names = [name for name, _ in model.named_modules()]
-    place = {name: index for index, name in enumerate(names)}
+    place = {name: index for index, (name, _) in enumerate(modules_of(model))}
     indices: list[int] = []
     for name in trained:
         inside = name.startswith(f"{stack}.")

@@ -52,8 +52,8 @@ class Worker:
         latest: LatestAdapters,
         on_version: OnVersion | None = None,
     ) -> None:
-        self._config = config
-        self._trainer = trainer
+        self.config = config
+        self.trainer = trainer
         self._latest = latest
         self._on_version = on_version
         self._described = trainer.description
@@ -65,14 +65,14 @@ class Worker:
             TaskRefused: the task does not fit this node or its blob; the message is one line.
             ClientError: training or evaluation cannot go on.
         """
-        check_task(task, blob, config=self._config, described=self._described)
+        check_task(task, blob, config=self.config, described=self._described)
         state = self._decode(task, blob)
         if task.kind == "train":
             return self._train(task, state, progress)
         return self._evaluate(task, state)
 
     def _decode(self, task: TaskEnvelope, blob: Blob) -> Adapter:
-        limits = Limits(max_bytes=_max_bytes(task, self._config))
+        limits = Limits(max_bytes=_max_bytes(task, self.config))
         try:
             state = decode(blob, limits)
         except AdapterError as error:
@@ -82,7 +82,7 @@ class Worker:
 
     def _train(self, task: TaskEnvelope, state: Adapter, progress: Progress) -> Outcome:
         start = start_of(task, state, self._described)
-        result = self._trainer.train(
+        result = self.trainer.train(
             TrainTask(
                 task.adapter, task.round, start, task.rank, task.seed, dict(task.config), progress
             )
@@ -97,13 +97,13 @@ class Worker:
             data = encode(result.adapter)
         except AdapterError as error:
             raise TaskRefused("bad_update", f"the trainer's update is unusable: {error}") from error
-        if len(data) > (limit := _max_bytes(task, self._config)):
+        if len(data) > (limit := _max_bytes(task, self.config)):
             raise TaskRefused("update_too_large", f"update of {len(data)} bytes, allowed {limit}")
         rank = max(result.adapter.ranks.values(), default=0)
         return Outcome(data, result.num_examples, _finite(result.metrics), rank)
 
     def _evaluate(self, task: TaskEnvelope, state: Adapter) -> Outcome:
-        evaluation = self._trainer.evaluate(state, None)
+        evaluation = self.trainer.evaluate(state, None)
         metrics = metrics_of(evaluation)
         if task.stable:
             self._keep(task, state, metrics)
@@ -118,7 +118,7 @@ class Worker:
             base_fingerprint=self._described.fingerprint,
             metrics=metrics,
         )
-        options = cast("Mapping[str, Any]", getattr(self._trainer, "peft_options", {}))
+        options = cast("Mapping[str, Any]", getattr(self.trainer, "peft_options", {}))
         path = self._latest.write(state, info, options=options)
         _log.info("version_received", adapter=info.adapter, number=info.number, path=str(path))
         if self._on_version is None:

@@ -1,5 +1,8 @@
 """`polyrank node`: run one node of a federation from a TOML file."""
 
+# typer.Option takes parameters that its own stubs leave untyped.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import logging
