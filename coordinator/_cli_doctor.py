@@ -82,9 +82,14 @@ def _registry(folder: Path, data_dir: Path | None, url: str | None) -> list[Find
 def _database(path: Path) -> list[Finding]:
     if not path.is_file():
         return []
+    from ..store import StoreError
     from ..store._schema import schema_of
 
-    state = schema_of(path)
+    try:
+        state = schema_of(path)
+    except StoreError as error:
+        todo = "move the file away, or restore it from a backup"
+        return [Finding("fail", "schema", str(error), todo)]
     if state.found == state.newest:
         return [Finding("ok", "schema", f"{path}: {state.found}")]
     if state.found in state.known:

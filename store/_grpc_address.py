@@ -7,7 +7,7 @@ import ipaddress
 import socket
 from urllib.parse import SplitResult, urlsplit
 
-from ._errors import AddressInUse, AddressRefused, UrlError
+from ._errors import AddressInUse, AddressRefused, InvalidValue, UrlError
 
 
 def loopback(address: str) -> tuple[str, int]:
@@ -63,6 +63,12 @@ def target(url: str, *, token: str | None) -> str:
     if token is not None and host != "localhost" and not _is_loopback(host):
         raise UrlError(url, "a token would travel unencrypted; use a tunnel to 127.0.0.1")
     return f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"
+
+
+def check_token(token: str | None) -> None:
+    """Raise InvalidValue unless a token can travel in a call's metadata."""
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise InvalidValue("token", "not printable ASCII; choose another")
 
 
 def _split(url: str) -> SplitResult | None:

@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.message import Message
 
 from ._errors import BlobDamaged, Closed, StoreError
-from ._grpc_address import target
+from ._grpc_address import check_token, target
 from ._grpc_calls import CALLS, MAX_REPLY_BYTES, READ, WATCH, Call
 from ._grpc_codec import fill, from_message
 from ._grpc_errors import MAX_METADATA_BYTES, from_status
@@ -52,6 +52,7 @@ class Channel:
     """Calls to one server; safe for several threads."""
 
     def __init__(self, url: str, *, token: str | None) -> None:
+        check_token(token)
         self.url = url
         self._channel = grpc.insecure_channel(target(url, token=token), options=_OPTIONS)
         self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)

@@ -17,8 +17,8 @@ import grpc
 from google.protobuf.message import Message
 
 from . import _registry_pb2 as pb
-from ._errors import AddressInUse, AddressRefused, StoreError
-from ._grpc_address import bind_check, loopback
+from ._errors import AddressInUse, StoreError
+from ._grpc_address import bind_check, check_token, loopback
 from ._grpc_calls import BATCH_BYTES, CALLS, CHUNK_BYTES, READ, SERVICE, WATCH, Call, Shape
 from ._grpc_codec import arguments, encode
 from ._grpc_errors import DETAILS_KEY, MAX_METADATA_BYTES, to_status
@@ -89,10 +89,9 @@ def serve(registry: Registry, address: str, *, token: str | None = None) -> Serv
     encrypted, so only loopback addresses are served.
 
     Raises AddressRefused if the address is not loopback or not usable, AddressInUse if somebody
-    listens there.
+    listens there, InvalidValue for a token that cannot travel.
     """
-    if token is not None and not token.isascii():
-        raise AddressRefused(address, "a token is plain ASCII; choose another")
+    check_token(token)
     server = Server(registry, token=token)
     try:
         server.start(address)
@@ -183,7 +182,8 @@ class _Service:
     def _watch(self, request: Any, context: grpc.ServicerContext) -> Iterator[Message]:
         watch = self._begin_watch(arguments(request))
         try:
-            context.add_callback(watch.close)  # the client went away
+            if not context.add_callback(watch.close):
+                return  # the client went away before we could ask to be told
             context.send_initial_metadata(())
             for event in watch:
                 yield encode(event)

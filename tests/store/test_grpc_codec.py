@@ -8,7 +8,6 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from polyrank.store import _records
 from polyrank.store import _registry_pb2 as pb
 from polyrank.store._errors import InvalidValue

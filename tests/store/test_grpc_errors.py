@@ -4,7 +4,6 @@ import inspect
 
 import grpc
 import pytest
-
 from polyrank.store import StoreError, _errors
 from polyrank.store._grpc_errors import (
     DETAILS_KEY,
@@ -72,7 +71,7 @@ def test_an_error_crosses_with_its_class_its_facts_and_its_words(kind: type[Stor
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_huge_facts_still_fit_into_the_trailers(kind: type[StoreError]):
-    code, text, details = to_status(example(kind, "ü" * 1_000_000))
+    _, text, details = to_status(example(kind, "ü" * 1_000_000))
     assert len(text.encode()) * 3 + len(details) < MAX_METADATA_BYTES
     assert type(crossed(example(kind, "ü" * 1_000_000))) is kind
 
