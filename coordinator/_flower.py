@@ -90,6 +90,7 @@ class DriverSession:
         self._task: RuntimeTask | None = None
         self._sent: dict[str, int] = {}
         self._ready: dict[str, tuple[MessageProto, ObjectTree]] = {}
+        self._discarded: set[str] = set()
         self._lock = threading.Lock()
 
     @property
@@ -183,10 +184,12 @@ class DriverSession:
         """
         task = self._live()
         wanted = {key for key in message_ids if key in self._sent}
-        unknown = sorted(wanted - self._ready.keys())
+        unknown = (wanted | self._discarded) - self._ready.keys()
         if unknown:
-            for proto, tree in task.pull_messages(unknown):
+            for proto, tree in task.pull_messages(sorted(unknown)):
                 self._ready[proto.metadata.reply_to_message_id] = (proto, tree)
+        for key in self._discarded & self._ready.keys():
+            self.confirm(key)
         return {key for key in wanted & self._ready.keys() if self._uploaded(task, key)}
 
     def pull(self, message_id: str) -> Incoming | Failure | None:
@@ -215,9 +218,19 @@ class DriverSession:
         """Let Flower delete a reply that is digested; forget the message."""
         task = self._live()
         self._sent.pop(message_id, None)
+        self._discarded.discard(message_id)
         entry = self._ready.pop(message_id, None)
         if entry is not None:
             task.confirm(entry[1].object_id)
+
+    def discard(self, message_id: str) -> None:
+        """Forget a message that is not waited for any more.
+
+        Its reply may still come, and would stay in Flower's memory: the polls that follow delete
+        it unread.
+        """
+        if self._sent.pop(message_id, None) is not None:
+            self._discarded.add(message_id)
 
     def __enter__(self) -> DriverSession:
         self.open()

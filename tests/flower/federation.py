@@ -66,7 +66,7 @@ class Federation:
 
     def await_nodes(self, count: int, *, other_than: set[int] | None = None) -> set[int]:
         old = other_than or set()
-        until(lambda: len(self.session.node_ids() - old) >= count, 40, f"{count} nodes")
+        until(lambda: len(self.session.node_ids() - old) >= count, 90, f"{count} nodes")
         return self.session.node_ids() - old
 
     def resume(self) -> None:
@@ -80,7 +80,7 @@ class Federation:
         envelope = json.dumps(wish).encode()
         return self.session.send(node_id, kind, envelope, b"", blob, ttl_seconds=600)
 
-    def answer(self, message_id: str, seconds: float = 30) -> Incoming | Failure:
+    def answer(self, message_id: str, seconds: float = 90) -> Incoming | Failure:
         def pull() -> Incoming | Failure | None:
             return self.session.pull(message_id)
 
