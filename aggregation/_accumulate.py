@@ -7,6 +7,7 @@ so. Since m n / (m + n) < min(m, n), a stack always turns dense before its rank 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -104,27 +105,29 @@ class ModuleSum:
             if pending > _CUT_FACTOR * self._max_rank:
                 self._cut(self._max_rank)
             return
-        rows, columns = self.shape
-        break_even = rows * columns // (rows + columns)
-        if self._dense is None and pending > break_even:
+        if self._dense is None and pending > self._break_even:
             self._dense = torch.zeros(self.shape, dtype=self._dtype, device=self._like.b.device)
             self._fold()
-        elif self._dense is not None and pending > break_even // _FOLD_SHARE:
+        elif self._dense is not None and pending > self._break_even // _FOLD_SHARE:
             self._fold()
 
+    @property
+    def _break_even(self) -> int:
+        """Rank beyond which the factors are larger than the dense delta."""
+        rows, columns = self.shape
+        return rows * columns // (rows + columns)
+
     def _fold(self) -> None:
-        """Move the pending terms into the dense delta, in float64 tiles rounded once."""
+        """Move the pending terms into the dense delta, group by group, in float64 tiles."""
         if self._dense is None or not self._blocks:
             return
         dense = self._dense.to(self._dtype)
         height = max(1, _TILE_ELEMENTS // self.shape[1])
-        for start in range(0, self.shape[0], height):
-            rows = slice(start, start + height)
-            tile = dense[rows].to(torch.float64)
-            for block in self._blocks:
-                left = block.factors.b[rows].to(torch.float64) * block.weight
-                tile.addmm_(left, block.factors.a.to(torch.float64))
-            dense[rows] = tile
+        for group in _groups(self._blocks, self._break_even // _FOLD_SHARE):
+            terms = concatenate(group, torch.float64, 1.0)
+            for start in range(0, self.shape[0], height):
+                rows = slice(start, start + height)
+                dense[rows] = torch.addmm(dense[rows].to(torch.float64), terms.b[rows], terms.a)
         self._dense, self._blocks = dense, []
 
     def _cut(self, rank: int) -> None:
@@ -163,6 +166,18 @@ class DenseSum:
         if self._total is None:
             return torch.zeros(self.shape, dtype=self._dtype)
         return (self._total * scale).to(self._dtype)
+
+
+def _groups(blocks: list[Block], rank: int) -> Iterator[list[Block]]:
+    """Split blocks into runs of about `rank`, so that their float64 copies stay small."""
+    group: list[Block] = []
+    for block in blocks:
+        group.append(block)
+        if sum(member.factors.rank for member in group) > rank:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def concatenate(blocks: list[Block], dtype: torch.dtype, scale: float) -> Factors:
