@@ -51,7 +51,9 @@ class _Sink:
             return
         self._pause_after -= 1
         if self._pause_after == 0:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # sent to this very thread: one sent to the process is taken by the main thread, and
+            # until that runs this one goes on past the named point
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def open_log(
