@@ -41,7 +41,7 @@ def demo(
     """Run a daemon and a few nodes with unequal ranks and data; show what they learn together."""
     plan = PLANS[base]
     wanted = rounds or plan.rounds
-    layout = choose_folder(data_dir, datetime.now())
+    layout = choose_folder(data_dir, datetime.now().strftime("%Y%m%d-%H%M%S"))
     progress = Progress(plan, wanted)
     with interruptible():
         try:

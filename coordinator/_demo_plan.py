@@ -65,7 +65,7 @@ MINILM_PLAN = DemoPlan(
         NodePlan("nyt", rank=4, train_rows=500, held_out_rows=300),
         NodePlan("amazon", rank=2, train_rows=300, held_out_rows=300),
     ),
-    rounds=5,
+    rounds=4,
     training={"steps": 30, "batch_size": 16, "learning_rate": 3e-3, "class_balance": True},
     model={"num_labels": 2, "layers": "top-third", "max_length": 48, "dtype": "float32"},
     deadline_seconds=300.0,

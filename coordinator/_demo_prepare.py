@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 from ._assets import DIALOGUE, MINILM, SENTIMENT
@@ -15,16 +14,16 @@ from ._demo_processes import DemoError
 from ._paths import default_data_dir
 
 
-def choose_folder(asked: Path | None, now: datetime) -> Layout:
+def choose_folder(asked: Path | None, stamp: str) -> Layout:
     """Return the demo's folder, made and empty.
 
-    Without `asked` it is a new one, named after the time, below the default data directory:
-    nothing of an earlier demo is ever removed.
+    Without `asked` it is a new one, named by `stamp` (the time), below the default data
+    directory: nothing of an earlier demo is ever removed.
 
     Raises:
         DemoError: `asked` has something in it, or cannot be made.
     """
-    root = asked or default_data_dir() / "demos" / now.strftime("%Y%m%d-%H%M%S")
+    root = asked or default_data_dir() / "demos" / stamp
     root = root.expanduser().absolute()
     try:
         root.mkdir(parents=True, exist_ok=True)

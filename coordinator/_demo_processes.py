@@ -59,19 +59,22 @@ class Programs:
 
     Args:
         environment: variables of every child, on top of the demo's own.
+
+    Attributes:
+        command: what every child is a call of.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
+        self.command: Sequence[str] = (sys.executable, "-m", f"{__package__}._cli")
         self._environment = {**os.environ, **environment}
         self._running: list[Program] = []
 
     def start(self, name: str, arguments: Sequence[str], log_path: Path) -> Program:
-        """Start `polyrank ARGUMENTS` with everything that it prints in `log_path`."""
+        """Start `polyrank` with arguments, and everything that it prints in `log_path`."""
         log_path.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", f"{__package__}._cli", *arguments]
         with log_path.open("ab") as sink:
             process = subprocess.Popen(
-                command,
+                [*self.command, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,

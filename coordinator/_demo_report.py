@@ -37,7 +37,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print one line about the preparations."""
-        self._console.print(Text(line, style="dim"))
+        self._console.print(Text(line, style="dim"), soft_wrap=True)
 
     def __enter__(self) -> Progress:
         """Begin the live table."""

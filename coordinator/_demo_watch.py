@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import Counter
@@ -46,7 +47,9 @@ class Scene:
     rounds: tuple[RoundRecord, ...] = ()
     versions: tuple[Version, ...] = ()
     contributions: tuple[ContributionRecord, ...] = ()
-    scores: Mapping[int, Mapping[str, float]] = _NOTHING
+    scores: Mapping[int, Mapping[str, float]] = field(
+        default_factory=dict[int, "Mapping[str, float]"]
+    )
     seconds: float = 0.0
 
     def mean(self, number: int, count: int) -> float | None:
@@ -116,11 +119,17 @@ def follow(
     """
     started = moved_at = time.monotonic()
     scene = Scene()
-    with connect(address) as registry:
+    with contextlib.ExitStack() as stack:
+        registry: Registry | None = None
         while True:
             check()
             now = time.monotonic()
-            seen = _look(registry, metric, count, scene, now - started)
+            try:
+                registry = registry or stack.enter_context(connect(address))
+                seen = observe(registry, metric, count=count, known=scene, seconds=now - started)
+            except (Unavailable, DeadlineExceeded):
+                # The daemon is still starting, or is busy with a commit: the next look will tell.
+                seen = replace(scene, seconds=now - started)
             if _facts(seen) != _facts(scene):
                 moved_at = now
             scene = seen
@@ -134,14 +143,6 @@ def follow(
                     "look into the log files of the daemon and the nodes"
                 )
             time.sleep(_LOOK_SECONDS)
-
-
-def _look(registry: Registry, metric: str, count: int, known: Scene, seconds: float) -> Scene:
-    try:
-        return observe(registry, metric, count=count, known=known, seconds=seconds)
-    except (Unavailable, DeadlineExceeded):
-        # The daemon is still starting, or is busy with a commit: the next look will tell.
-        return replace(known, seconds=seconds)
 
 
 def _scores(

@@ -58,7 +58,8 @@ def test_dialogue_pairs_that_repeat_a_question_or_an_answer_are_dropped(
 ):
     monkeypatch.setattr("polyrank.coordinator._assets_texts.DIALOGUE_TOPICS", ("one",))
     (tmp_path / "one.yml").write_text(
-        "conversations:\n- - q1\n  - a1\n- - q1\n  - a2\n- - q2\n  - a1\n- - q3\n  - a3\n- - alone\n"
+        "conversations:\n"
+        "- - q1\n  - a1\n- - q1\n  - a2\n- - q2\n  - a1\n- - q3\n  - a3\n- - alone\n"
     )
     texts = sorted(row.text for row in dialogue_texts(tmp_path))
     assert texts == ["Question: q1\nAnswer: a1", "Question: q3\nAnswer: a3"]
