@@ -10,7 +10,7 @@ export HF_HUB_OFFLINE := 1
 export FLWR_TELEMETRY_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup assets demo test check format lint types contracts docs bench soak clean
+.PHONY: help setup assets demo test check format lint types contracts docs proto bench soak clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ contracts: setup
 
 docs: setup  ## run the README's snippets
 	@$(BIN)/python -m pytest tests/project
+
+proto: setup  ## write the registry's protobuf code anew, after a change of registry.proto
+	@$(BIN)/python store/_generate.py
 
 bench: setup  ## the benchmarks; tables are printed, JSON goes to benchmarks/results
 	@$(BIN)/python benchmarks/round_overhead.py
