@@ -1,7 +1,7 @@
 """The newest stable adapter of each line, on disk in PEFT form: what the data owner ends up with.
 
     adapters/<line>/<number>-<digest>/     adapter_config.json, adapter_model.safetensors, ...
-    adapters/<line>/latest                 a link to the newest of the line
+    adapters/<line>/latest                 a link to the newest of the line (`/` is written %2F)
     latest                                 a link to the newest of all
 
 A link is replaced by a rename, so a reader sees the old version or the new one, never a part.
@@ -9,13 +9,13 @@ A link is replaced by a rename, so a reader sees the old version or the new one,
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ._durable import sync_folder
 from ._errors import AdapterUnavailable, ExportError
@@ -100,7 +100,8 @@ class LatestAdapters:
         return final
 
     def _line(self, adapter: str) -> Path:
-        return self._folder / "adapters" / re.sub(r"[^A-Za-z0-9._-]", "-", adapter).lstrip(".")
+        name = quote(adapter, safe="")  # one folder name for each line, and none that climbs out
+        return self._folder / "adapters" / (f"%2E{name[1:]}" if name[:1] == "." else name or "%")
 
     def _prune(self, line: Path, newest: Path) -> None:
         found = [p for p in line.iterdir() if p.is_dir() and not p.is_symlink() and p != newest]
