@@ -23,6 +23,7 @@ from polyrank.coordinator._assets import (
     Package,
     cache_dir,
     is_intact,
+    write_manifest,
 )
 from polyrank.coordinator._assets_fetch import ensure, extract
 
@@ -89,18 +90,26 @@ def test_what_is_there_and_intact_is_not_fetched_again(
     assert said == []
 
 
-@pytest.mark.parametrize("damage", ["changed", "missing", "no manifest"])
-def test_what_was_damaged_is_fetched_again(toy: Asset, tmp_path: Path, damage: str):
+def test_what_was_damaged_is_fetched_again(toy: Asset, tmp_path: Path):
     folder = ensure(toy, cache=tmp_path / "cache")
-    if damage == "changed":
-        (folder / "weights.bin").write_bytes(b"weightz")
-    else:
-        (folder / ("weights.bin" if damage == "missing" else MANIFEST)).unlink()
-    assert not is_intact(folder)
+    (folder / "weights.bin").write_bytes(b"weightz")
 
     ensure(toy, cache=tmp_path / "cache")
     assert (folder / "weights.bin").read_bytes() == b"weights"
     assert is_intact(folder)
+
+
+@pytest.mark.parametrize("damage", ["none", "changed", "missing", "no manifest", "torn manifest"])
+def test_a_folder_is_intact_only_while_every_file_has_its_digest(tmp_path: Path, damage: str):
+    (tmp_path / "weights.bin").write_bytes(b"weights")
+    write_manifest(tmp_path)
+    if damage == "changed":
+        (tmp_path / "weights.bin").write_bytes(b"weightz")
+    elif damage == "torn manifest":
+        (tmp_path / MANIFEST).write_text((tmp_path / MANIFEST).read_text()[:20])
+    elif damage != "none":
+        (tmp_path / ("weights.bin" if damage == "missing" else MANIFEST)).unlink()
+    assert is_intact(tmp_path) == (damage == "none")
 
 
 def test_a_package_with_another_digest_is_refused_and_leaves_nothing(toy: Asset, tmp_path: Path):

@@ -1,0 +1,102 @@
+"""`polyrank demo` as a user runs it: real processes, real model, real texts (minutes: soak only)."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.soak, pytest.mark.processes, pytest.mark.timeout(1500)]
+
+DEMO = [sys.executable, "-m", "polyrank.coordinator._cli", "demo"]
+CHECK = Path(__file__).parents[2] / "benchmarks" / "demo_exactness.py"
+
+
+def _processes_naming(folder: Path) -> list[str]:
+    found: list[str] = []
+    for entry in Path("/proc").iterdir():
+        try:
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except (OSError, ValueError):
+            continue
+        if str(folder) in line and entry.name != str(os.getpid()):
+            found.append(line)
+    return found
+
+
+def test_the_default_demo_learns_in_time_and_what_it_saved_is_exact(
+    tmp_path: Path, minilm_dir: Path, sentiment_dir: Path
+):
+    folder = tmp_path / "demo"
+    began = time.monotonic()
+    done = subprocess.run(
+        [*DEMO, "--data-dir", str(folder), "--json"], capture_output=True, text=True
+    )
+    seconds = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)["demo"]
+    assert outcome["mean"]["after"] - outcome["mean"]["before"] >= 0.15
+    assert all(node["after"] > 0.65 for node in outcome["nodes"])
+    assert seconds <= 300
+    assert _processes_naming(folder) == []
+    for node in outcome["nodes"]:
+        assert (Path(node["adapter"]) / "adapter_model.safetensors").exists()
+    for command in outcome["commands"]:
+        subprocess.run(shlex.split(command), check=True, capture_output=True)
+    subprocess.run([sys.executable, str(CHECK), str(folder)], check=True)
+
+
+def test_a_kept_daemon_answers_until_it_is_stopped(tmp_path: Path, minilm_dir: Path):
+    folder = tmp_path / "demo"
+    arguments = ["--data-dir", str(folder), "--json", "--keep", "--rounds", "1"]
+    done = subprocess.run([*DEMO, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)["demo"]
+    try:
+        assert outcome["registry"].startswith("grpc://127.0.0.1:")
+        for command in outcome["commands"]:
+            subprocess.run(shlex.split(command), check=True, capture_output=True)
+    finally:
+        os.kill(outcome["daemon_pid"], signal.SIGTERM)
+    _wait_for_silence(folder)
+
+
+def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path, minilm_dir: Path):
+    folder = tmp_path / "demo"
+    demo = subprocess.Popen([*DEMO, "--data-dir", str(folder)], start_new_session=True)
+    until = time.monotonic() + 120
+    while not (folder / "nodes" / "amazon" / "state" / "node.key").exists():
+        assert demo.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    demo.send_signal(signal.SIGINT)
+    assert demo.wait(60) == 130
+    _wait_for_silence(folder)
+
+
+def test_a_node_that_dies_ends_the_demo_with_its_log(tmp_path: Path, minilm_dir: Path):
+    folder = tmp_path / "demo"
+    demo = subprocess.Popen([*DEMO, "--data-dir", str(folder)], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    pid_file = folder / "nodes" / "amazon" / "state" / "lock"
+    while not (pid_file.exists() and pid_file.read_text().strip()):
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    os.kill(int(pid_file.read_text()), signal.SIGKILL)
+    _, said = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    assert "error: the node amazon ended with exit code -9" in said
+    assert "the last lines of" in said
+    _wait_for_silence(folder)
+
+
+def _wait_for_silence(folder: Path) -> None:
+    until = time.monotonic() + 20
+    while _processes_naming(folder):
+        assert time.monotonic() < until, _processes_naming(folder)
+        time.sleep(0.2)
