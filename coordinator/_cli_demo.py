@@ -30,7 +30,7 @@ def demo(
         Literal["minilm", "smollm2"], typer.Option(help="Base model that the nodes adapt.")
     ] = "minilm",
     rounds: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="How many rounds to run.")
+        int | None, typer.Option(min=1, max=500, help="How many rounds to run.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the daemon running.")] = False,
     data_dir: Annotated[

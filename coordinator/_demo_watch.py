@@ -35,7 +35,7 @@ class Scene:
     """What the registry says at one moment.
 
     Attributes:
-        nodes: identity -> name of each node that is there.
+        nodes: identity -> name of each node that has introduced itself.
         rounds: by number.
         versions: by number, version 0 included.
         contributions: accepted and rejected ones, of all rounds.
@@ -73,7 +73,8 @@ def observe(
     registry: Registry, metric: str, *, count: int, known: Scene | None = None, seconds: float = 0.0
 ) -> Scene:
     """Take one look. `known` is the scene before: complete scores are not asked for again."""
-    nodes = {node.identity: node.name for node in registry.nodes() if node.status == "live"}
+    # A node that is slow to answer may count as gone for a while; what it measured still holds.
+    nodes = {node.identity: node.name for node in registry.nodes() if node.status != "refused"}
     if not any(line.name == ADAPTER for line in registry.adapters()):
         return Scene(nodes=nodes, seconds=seconds)
     versions = tuple(reversed(registry.versions(ADAPTER, limit=1000).items))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from polyrank import aggregation
 from polyrank.aggregation import Adapter
@@ -15,6 +16,8 @@ from polyrank.client._metrics import metrics_of
 from polyrank.client._trainer import Trainer, TrainTask
 from polyrank.coordinator._demo_plan import ADAPTER
 from polyrank.store import Ledger, NewTask, Version
+
+NodeStatus = Literal["live", "gone", "refused"]
 
 
 @dataclass
@@ -28,9 +31,11 @@ class SmallWorld:
     def __post_init__(self) -> None:
         self.epoch = self.ledger.take_epoch("test")
 
-    def greet(self, *names: str) -> None:
+    def greet(self, *names: str, status: NodeStatus = "live") -> None:
         for name in names:
-            self.ledger.put_node(name, name=name, card={}, address="1", epoch=self.epoch)
+            self.ledger.put_node(
+                name, name=name, card={}, address="1", status=status, epoch=self.epoch
+            )
 
     def begin(self, adapter: Adapter) -> Version:
         """Publish version 0."""

@@ -101,6 +101,18 @@ def test_a_mean_over_some_of_the_nodes_is_not_shown(world: SmallWorld, address: 
     assert scene.mean(0, 2) is None
 
 
+def test_a_node_that_is_gone_still_counts_and_one_that_was_refused_does_not(
+    world: SmallWorld, address: str
+):
+    _finished(world)
+    world.greet("tweets", status="gone")
+    world.greet("impostor", status="refused")
+    with connect(address) as registry:
+        scene = observe(registry, METRIC, count=2)
+    assert sorted(scene.nodes.values()) == sorted(TWO)
+    assert scene.mean(1, 2) == pytest.approx(0.75)
+
+
 def test_following_ends_when_every_node_has_measured_the_last_version(
     world: SmallWorld, address: str
 ):

@@ -1,4 +1,4 @@
-"""`polyrank demo` as a user runs it: real processes, real model, real texts (minutes: soak only)."""
+"""`polyrank demo` as a user runs it: real processes, model and texts (minutes: soak only)."""
 
 import json
 import os
