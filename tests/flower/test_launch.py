@@ -1,7 +1,6 @@
 """The SuperNode's loop as the launcher changes it, and the log file of a child."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,13 +53,13 @@ def world() -> World:
 
 
 @pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that only sleeping moves."""
     naps: list[float] = []
     monkeypatch.setattr(
         launch, "time", SimpleNamespace(sleep=naps.append, monotonic=lambda: sum(naps))
     )
-    yield naps
+    return naps
 
 
 def test_a_message_without_an_answer_does_not_hold_the_loop(world: World) -> None:
