@@ -143,7 +143,7 @@ def test_a_killed_node_comes_back_as_itself_with_what_it_finished(link, tmp_path
         until(lambda: node.output.read_text().count("task_started") == 2, 30, "the training")
         began = time.monotonic()
         assert node.end(signal.SIGTERM) == 0
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 40
         until(lambda: not any(child.is_running() for child in children), 10, "no process left")
     finally:
         node.process.kill()
