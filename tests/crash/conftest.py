@@ -1,0 +1,51 @@
+"""The matrix's undisturbed run, and its table at the end of the test run."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from .audit import Facts, audit
+from .report import Row, table, write_json
+from .world import BOTH, opened
+
+REPORT_VARIABLE = "POLYRANK_CRASH_REPORT"
+ROWS = pytest.StashKey[list[Row]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--crash-report", default=os.environ.get(REPORT_VARIABLE, ""), metavar="PATH",
+        help=f"write the crash matrix's rows to a JSON file (also ${REPORT_VARIABLE})",
+    )  # fmt: skip
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    rows = config.stash.get(ROWS, [])
+    if not rows:
+        return
+    terminalreporter.section("crash matrix")
+    terminalreporter.write_line(table(rows))
+    path = config.getoption("--crash-report")
+    if path:
+        write_json(Path(path), rows)
+        terminalreporter.write_line(f"written to {path}")
+
+
+@pytest.fixture
+def rows(request: pytest.FixtureRequest) -> list[Row]:
+    return request.config.stash.setdefault(ROWS, [])
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Facts, float]:
+    """The facts of a run of both lines in which nothing is harmed, and the seconds it took."""
+    began = time.monotonic()
+    with opened(tmp_path_factory.mktemp("undisturbed"), BOTH) as world:
+        world.start_all()
+        world.await_end()
+        world.end()
+        return audit(world), time.monotonic() - began

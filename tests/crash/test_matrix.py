@@ -1,0 +1,89 @@
+"""Kill anything at any instant: afterwards the records are those of an undisturbed run.
+
+Six telling cells run in `make test`, all cells in `make soak`. Every run must end with the very
+bytes of the undisturbed one: the trainer is deterministic, the nodes' keys are fixed, and no
+round is closed without all of its nodes, so no crash may change which round counts an update.
+"""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from .audit import Facts, audit
+from .cells import CELLS, Cell
+from .report import Row
+from .world import FIRST, ROUNDS, opened
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
+TELLING = (
+    "daemon / between replies, two adapters",
+    "daemon / during aggregation",
+    "daemon / during commit",
+    "superlink / between replies",
+    "node / before first reply",
+    "old daemon / before commit",
+)
+
+
+def by_name(*names: str) -> list:
+    return [pytest.param(c, id=c.name) for c in CELLS if c.name in names or not names]
+
+
+@pytest.mark.parametrize("cell", by_name(*TELLING))
+def test_a_telling_crash_changes_nothing(cell: Cell, undisturbed, rows, tmp_path: Path):
+    run(cell, undisturbed[0], rows, tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("cell", by_name())
+def test_no_crash_changes_anything(cell: Cell, undisturbed, rows, tmp_path: Path):
+    run(cell, undisturbed[0], rows, tmp_path)
+
+
+@pytest.mark.soak
+def test_a_line_alone_makes_what_it_makes_beside_another(undisturbed, tmp_path: Path):
+    """So that the undisturbed run of both lines is a measure for cells with one line, too."""
+    with opened(tmp_path, FIRST) as world:
+        world.start_all()
+        world.await_end()
+        world.end()
+        assert audit(world).versions["left"] == undisturbed[0].versions["left"]
+
+
+def run(cell: Cell, expected: Facts, rows: list[Row], folder: Path) -> None:
+    began = time.monotonic()
+    with opened(folder, cell.lines) as world:
+        cell.drive(world)
+        if world.mended_at < world.harmed_at:
+            world.mended()
+        world.await_end()
+        recovered = world.recover_seconds(cell.recovered_by)
+        world.end()
+        found = audit(world)
+    same = all(found.versions[line] == expected.versions[line] for line in cell.lines)
+    rows.append(row(cell.name, cell.harm, found, len(cell.lines), same, recovered, began))
+    assert same, f"{found.versions} is not {expected.versions}"
+    assert found.from_cache == cell.from_cache
+    assert found.begun - found.finished == cell.given_up
+
+
+def row(
+    name: str, harm: str, found: Facts, lines: int, same: bool, recovered: float, began: float
+) -> Row:
+    return Row(
+        cell=name,
+        harm=harm,
+        versions=sum(map(len, found.versions.values())),
+        expected_versions=(ROUNDS + 1) * lines,
+        contributions=found.accepted,
+        counted=found.counted,
+        tasks=found.tasks,
+        trainings=found.finished,
+        repeated=found.repeated,
+        given_up=found.begun - found.finished,
+        from_cache=found.from_cache,
+        same_bytes=same,
+        recover_seconds=recovered,
+        wall_seconds=time.monotonic() - began,
+    )
