@@ -354,6 +354,11 @@ def test_a_hostile_blob_is_refused_with_the_right_error(case: str):
     assert len(str(caught.value)) > 10
 
 
+def test_a_name_given_twice_is_named_in_the_message():
+    with pytest.raises(HeaderError, match="'factors/q/a' twice"):
+        decode(CASES["a name twice"][0])
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_nan_and_infinity_are_refused_in_both_directions(value: float):
     clean = safetensors.torch.save({"dense/h": torch.tensor([1.0, value])})

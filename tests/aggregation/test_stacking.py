@@ -101,6 +101,7 @@ def test_a_cap_that_bites_reports_what_it_cost():
     error = float(difference.factors["q"].delta().norm())
     assert 0.1 * done.discarded_bound < error <= done.discarded_bound
     assert done.discarded_bound == pytest.approx(done.discarded_bounds["q"])
+    assert stacker.finish(-2.0).discarded_bound == pytest.approx(4 * done.discarded_bound)
 
 
 def test_a_long_stream_turns_dense_and_stays_exact():
