@@ -120,17 +120,11 @@ def follow(
     """
     started = moved_at = time.monotonic()
     scene = Scene()
-    with contextlib.ExitStack() as stack:
-        registry: Registry | None = None
+    with contextlib.closing(_Line(address)) as line:
         while True:
             check()
             now = time.monotonic()
-            try:
-                registry = registry or stack.enter_context(connect(address))
-                seen = observe(registry, metric, count=count, known=scene, seconds=now - started)
-            except (Unavailable, DeadlineExceeded):
-                # The daemon is still starting, or is busy with a commit: the next look will tell.
-                seen = replace(scene, seconds=now - started)
+            seen = line.look(scene, metric, count=count, seconds=now - started)
             if _facts(seen) != _facts(scene):
                 moved_at = now
             scene = seen
@@ -144,6 +138,28 @@ def follow(
                     "look into the log files of the daemon and the nodes"
                 )
             time.sleep(_LOOK_SECONDS)
+
+
+class _Line:
+    """A connection to a registry that is made when it first answers."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._registry: Registry | None = None
+
+    def look(self, known: Scene, metric: str, *, count: int, seconds: float) -> Scene:
+        """Take a look; what is known, if nobody answers."""
+        try:
+            self._registry = self._registry or connect(self._address)
+            return observe(self._registry, metric, count=count, known=known, seconds=seconds)
+        except (Unavailable, DeadlineExceeded):
+            # The daemon is still starting, or is busy with a commit: the next look will tell.
+            return replace(known, seconds=seconds)
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._registry is not None:
+            self._registry.close()
 
 
 def _scores(
