@@ -88,6 +88,7 @@ def test_every_write_of_the_ledger_is_tried_below():
     assert rest - guarded - reading == {"take_epoch", "epoch", "close"}
 
 
+@pytest.mark.parametrize("ledger", ["memory", "sqlite"], indirect=True)
 def test_a_stale_epoch_changes_nothing_and_the_current_one_does(ledger):
     old = prepare(ledger)
     current = ledger.take_epoch("successor")
@@ -97,18 +98,20 @@ def test_a_stale_epoch_changes_nothing_and_the_current_one_does(ledger):
             with pytest.raises(StaleEpoch) as caught:
                 write(ledger, epoch)
             assert (caught.value.epoch, caught.value.current) == (epoch, current), name
-            assert everything(ledger) == before, name
+        assert everything(ledger) == before, name
 
 
-@pytest.mark.parametrize("name", sorted(WRITES))
-def test_the_current_epoch_writes(open_local, name):
-    ledger = open_local("memory")
-    epoch = prepare(ledger)
-    before = everything(ledger)
-    WRITES[name](ledger, epoch)
-    assert everything(ledger) != before
+def test_the_current_epoch_writes(open_local):
+    """Else the test above would pass for a ledger that refuses everything."""
+    for name, write in WRITES.items():
+        ledger = open_local("memory")
+        epoch = prepare(ledger)
+        before = everything(ledger)
+        write(ledger, epoch)
+        assert everything(ledger) != before, name
 
 
+@pytest.mark.parametrize("ledger", ["memory"], indirect=True)
 def test_a_stale_driver_gets_no_answer_even_to_what_is_done_already(ledger):
     old = prepare(ledger)
     ledger.take_epoch("successor")
