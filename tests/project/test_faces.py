@@ -8,11 +8,40 @@ import pytest
 
 FACES = {
     "polyrank.aggregation": {
-        "Adapter", "AdapterError", "AdapterReader", "Aggregated", "Comparison", "Factors",
-        "Limits", "Profile", "Stacked", "Stacker", "Start", "Truncated", "Weight",
-        "check_update", "compact", "compare", "decode", "digest", "empty", "encode", "encode_to",
-        "fresh_start", "initial_dense", "inner", "leading", "next_state", "norm", "normalise",
-        "profile", "similarity", "spectral", "spectrum", "stack", "truncate", "warm_start",
+        "Adapter", "AdapterError", "AdapterReader", "Aggregated", "ArgumentError",
+        "BadNameError", "ByteSink", "CodecError", "Comparison", "CutError", "DenseProfile",
+        "DeviceError", "DtypeError", "Factors", "HeaderError", "InvalidAdapterError",
+        "LayoutError", "LimitError", "Limits", "MetadataError", "ModuleComparison",
+        "ModuleProfile", "NotFiniteError", "NotSafetensorsError", "NothingToAggregateError",
+        "NumericalError", "Profile", "RankError", "ShapeError", "Stacked", "Stacker", "Start",
+        "Truncated", "TruncatedBytesError", "UnknownModuleError", "Weight", "WeightError",
+        "check_update", "compact", "compare", "decode", "digest", "empty", "encode",
+        "encode_to", "fresh_start", "initial_dense", "inner", "leading", "next_state", "norm",
+        "normalise", "profile", "similarity", "spectral", "spectrum", "stack", "truncate",
+        "warm_start",
+    },
+    "polyrank.store": {
+        "ANY", "AdapterLine", "AddressInUse", "AddressRefused", "Alias", "AliasChange",
+        "AlreadyExists", "Ancestor", "BaseModel", "BlobDamaged", "BlobMissing", "BlobTooLarge",
+        "Closed", "Conflict", "ContributionRecord", "DeadlineExceeded", "Decision", "DenseSpec",
+        "DriverRecord", "Event", "Evidence", "FilterError", "InvalidBlob", "InvalidValue",
+        "Ledger", "MetricRecord", "ModuleSpec", "Neighbour", "NewTask", "NodeRecord",
+        "NotFound", "Page", "PageTokenError", "Parent", "ProfileMismatch", "RefError",
+        "Registry", "RegistryInfo", "RemoteFailure", "RoundRecord", "SchemaTooNew", "Server",
+        "StaleEpoch", "StorageFailure", "StoreBusy", "StoreError", "SummaryRecord",
+        "TaskRecord", "Unauthenticated", "Unavailable", "Unsupported", "UrlError", "Version",
+        "Watch", "connect", "open_ledger", "serve",
+    },
+    "polyrank.client": {
+        "AdaptationClient", "AdapterUnavailable", "BadSignature", "ClientConfig", "ClientError",
+        "ConfigError", "DataError", "Evaluation", "ExportError", "ModelDescription",
+        "ModelError", "PeftSettings", "PeftTrainer", "ProtocolError", "StateError",
+        "StateLocked", "TaskRefused", "TextRows", "TrainResult", "TrainTask", "Trainer",
+        "UnsupportedProtocol", "VersionInfo", "from_peft", "hold_out", "to_peft",
+    },
+    "polyrank.coordinator": {
+        "ConfigError", "Coordinator", "CoordinatorConfig", "CoordinatorError", "DataDirError",
+        "DataDirLocked", "LinkDown", "PortBusy", "StaleDriver", "StoreMismatch",
     },
 }  # fmt: skip
 
