@@ -10,12 +10,17 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ._config import CoordinatorConfig
+from ._config import CoordinatorConfig, read_settings
 from ._errors import CoordinatorError
+
+_NO_LINES = (
+    "no adapter line is configured: nodes are greeted and the registry answers; add an "
+    '[adapters."NAME"] section to a TOML file to run rounds'
+)
 
 
 def up(
@@ -40,36 +45,24 @@ def up(
     ] = False,
 ) -> None:
     """Run the coordinator daemon: SuperLink, rounds and registry. Ctrl-C or SIGTERM ends it."""
-    settings = load(config, data_dir=data_dir, superlink_port=superlink_port,
-                    registry_port=registry_port)  # fmt: skip
-    if check:
-        typer.echo(f"{config or 'built-in configuration'}: fine")
-        return
-    sys.exit(_run(settings, take_over=take_over))
+    try:
+        settings = read_settings(
+            config,
+            data_dir=data_dir,
+            superlink_port=superlink_port,
+            registry_port=registry_port,
+        )
+        if check:
+            typer.echo(f"{config or 'built-in configuration'}: fine")
+        else:
+            _run(settings, take_over=take_over)
+    except CoordinatorError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
 
 
-def load(
-    config: Path | None,
-    *,
-    data_dir: Path | None = None,
-    superlink_port: int | None = None,
-    registry_port: int | None = None,
-) -> CoordinatorConfig:
-    """Read the file, or take the built-in default, and put the command line's values over it."""
-    settings = CoordinatorConfig() if config is None else CoordinatorConfig.load(config)
-    values: dict[str, Any] = settings.model_dump()
-    for section, key, value in (
-        ("daemon", "data_dir", data_dir),
-        ("superlink", "port", superlink_port),
-        ("registry", "port", registry_port),
-    ):
-        if value is not None:
-            values[section][key] = value
-    return CoordinatorConfig.parse(values, source="command line")
-
-
-def _run(settings: CoordinatorConfig, *, take_over: bool) -> int:
-    """Run until a signal or a failure; return the exit code."""
+def _run(settings: CoordinatorConfig, *, take_over: bool) -> None:
+    """Run until a signal, or until the driver fails; then raise what it failed with."""
     told = threading.Event()
 
     def tell(_number: int, _frame: FrameType | None) -> None:
@@ -82,13 +75,7 @@ def _run(settings: CoordinatorConfig, *, take_over: bool) -> int:
     coordinator = Coordinator(settings, take_over=take_over, terminal=sys.stderr)
     coordinator.start()
     if not settings.adapters:
-        typer.echo("no adapter lines are configured: nodes are greeted and the registry answers; "
-                   'add [adapters."NAME"] to a TOML file to run rounds', err=True)  # fmt: skip
+        typer.echo(_NO_LINES, err=True)
     while not told.wait(0.2) and not coordinator.wait(0):
         pass
-    try:
-        coordinator.stop()
-    except CoordinatorError as error:
-        typer.echo(f"error: {error}", err=True)
-        return error.exit_code
-    return 0
+    coordinator.stop()

@@ -203,6 +203,26 @@ class CoordinatorConfig(_Section):
             raise _explained(error, source) from error
 
 
+def read_settings(
+    config: Path | None,
+    *,
+    data_dir: Path | None = None,
+    superlink_port: int | None = None,
+    registry_port: int | None = None,
+) -> CoordinatorConfig:
+    """Read the file, or take the built-in default, and put the command line's values over it."""
+    settings = CoordinatorConfig() if config is None else CoordinatorConfig.load(config)
+    values: dict[str, Any] = settings.model_dump()
+    for section, key, value in (
+        ("daemon", "data_dir", data_dir),
+        ("superlink", "port", superlink_port),
+        ("registry", "port", registry_port),
+    ):
+        if value is not None:
+            values[section][key] = value
+    return CoordinatorConfig.parse(values, source="command line")
+
+
 def _explained(error: ValidationError, source: str) -> ConfigError:
     """Turn pydantic's report into one line about its first finding."""
     found = error.errors(include_url=False)

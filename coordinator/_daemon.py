@@ -115,10 +115,12 @@ class Coordinator:
     def _start(self, undo: contextlib.ExitStack) -> None:
         held = self._lock.acquire(take_over=self._take_over)
         undo.callback(self._lock.release)
-        log = open_log(
-            self._data_dir / "log" / "daemon.jsonl",
-            level=self.config.daemon.log_level,
-            terminal=self._terminal,
+        log = undo.enter_context(
+            open_log(
+                self._data_dir / "log" / "daemon.jsonl",
+                level=self.config.daemon.log_level,
+                terminal=self._terminal,
+            )
         )
         ledger = undo.enter_context(open_ledger(self.config.registry_url, blobs=self.config.blobs))
         self._epoch = ledger.take_epoch(f"{socket.gethostname()} process {os.getpid()}")

@@ -15,7 +15,8 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -39,12 +40,18 @@ class _Sink:
     def write(self, **fields: Any) -> None:
         """Write one event, then stop the process if this is the point that was asked for."""
         with self._lock:
-            self._file.write(json.dumps(fields, default=str, ensure_ascii=False) + "\n")
+            if not self._file.closed:
+                self._file.write(json.dumps(fields, default=str, ensure_ascii=False) + "\n")
             if self._terminal is not None:
                 print(_line(fields), file=self._terminal, flush=True)
         self._pause(str(fields.get("event", "")))
 
     debug = info = warning = error = write
+
+    def close(self) -> None:
+        """Close the file; what a thread still says then goes to the terminal only."""
+        with self._lock:
+            self._file.close()
 
     def _pause(self, event: str) -> None:
         if not self._pause_event or event != self._pause_event:
@@ -56,12 +63,14 @@ class _Sink:
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
+@contextmanager
 def open_log(
     path: Path, *, level: str = "info", terminal: TextIO | None = None
-) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger that appends to `path` and, if given, writes short lines to `terminal`."""
+) -> Iterator[structlog.typing.FilteringBoundLogger]:
+    """Give a logger that appends to `path` and, if given, writes short lines to `terminal`."""
+    sink = _Sink(path, terminal)
     logger = structlog.wrap_logger(
-        _Sink(path, terminal),
+        sink,
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -71,7 +80,10 @@ def open_log(
         context_class=dict,
         cache_logger_on_first_use=False,
     )
-    return cast("structlog.typing.FilteringBoundLogger", logger.bind())
+    try:
+        yield cast("structlog.typing.FilteringBoundLogger", logger.bind())
+    finally:
+        sink.close()
 
 
 def _as_fields(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

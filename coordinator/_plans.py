@@ -7,8 +7,9 @@ neither a restart nor a changed configuration can change the question of a task 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..client._protocol import Card, TaskEnvelope
@@ -22,11 +23,13 @@ class Share:
     """One node's part in a round.
 
     `rank` is what it trains; `part_rank` is the rank of the best low-rank part of the start that
-    it gets, None when it gets all of it.
+    it gets, None when it gets all of it; `part_error` is what that part leaves out, relative to
+    the start's delta in the Frobenius norm.
     """
 
     rank: int
     part_rank: int | None = None
+    part_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,14 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as the plain values that go on record."""
-        cohort = {
-            identity: {"rank": share.rank, "part_rank": share.part_rank}
-            for identity, share in self.cohort.items()
-        }
-        return {**self.__dict__, "cohort": cohort, "training": dict(self.training)}
+        cohort = {identity: asdict(share) for identity, share in self.cohort.items()}
+        return {**vars(self), "cohort": cohort, "training": dict(self.training)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Plan:
         """Read a plan from the record of a round."""
         cohort = {
-            str(identity): Share(int(share["rank"]), share["part_rank"])
+            str(identity): Share(share["rank"], share["part_rank"], share["part_error"])
             for identity, share in values["cohort"].items()
         }
         return cls(
@@ -96,7 +96,21 @@ def _share(card: Card, base: Base, state_rank: int, head: Version) -> Share:
     if card.memory_bytes is None or head.size_bytes <= card.memory_bytes:
         return Share(rank)
     part = min(max(base.largest_rank(card.memory_bytes), 1), head.rank)
-    return Share(min(rank, max(part, 1)), part if part < head.rank else None)
+    if part >= head.rank:
+        return Share(rank)
+    return Share(min(rank, part), part, part_error(head, part))
+
+
+def part_error(version: Version, rank: int) -> float:
+    """Return what the best part of a lower rank leaves out, from the spectra in the profile.
+
+    sqrt(sum of s_i^2 over i > rank / sum of all s_i^2), over all modules (Eckart-Young).
+    """
+    modules = (version.profile or {}).get("modules", {})
+    spectra = [[float(s) for s in module["spectrum"]] for module in modules.values()]
+    total = sum(s * s for spectrum in spectra for s in spectrum)
+    lost = sum(s * s for spectrum in spectra for s in spectrum[rank:])
+    return math.sqrt(lost / total) if total else 0.0
 
 
 def round_seed(seed: int, number: int) -> int:

@@ -46,6 +46,7 @@ class Federation:
         self.folder = folder
         self.data_dir = folder / "daemon"
         self.port = free_port()
+        self.may_end: set[str] = set()  # names of processes that may end by themselves
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.config = folder / "polyrank.toml"
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +127,7 @@ class Federation:
         return found
 
     def wait_event(
-        self, name: str, *, count: int = 1, timeout: float = 60.0, **fields: object
+        self, name: str, *, count: int = 1, timeout: float = 150.0, **fields: object
     ) -> Event:
         """Wait for the count-th event of this name and these fields."""
         self.wait(
@@ -136,11 +137,11 @@ class Federation:
         )
         return self.events(name, **fields)[count - 1]
 
-    def wait(self, condition: Callable[[], object], what: str, timeout: float = 60.0) -> None:
+    def wait(self, condition: Callable[[], object], what: str, timeout: float = 150.0) -> None:
         end = time.monotonic() + timeout
         while not condition():
             for name, process in self.processes.items():
-                if process.poll() not in (None, 0, -9, -15, -2):
+                if process.poll() not in (None, 0, -9, -15, -2) and name not in self.may_end:
                     raise AssertionError(f"{name} ended ({process.poll()}):\n{self.tail(name)}")
             if time.monotonic() > end:
                 said = "\n".join(f"--- {name}\n{self.tail(name)}" for name in self.processes)
@@ -155,7 +156,9 @@ class Federation:
     def registry(self, *, remote: bool = False) -> Registry:
         """Open the registry: the database itself, or the running daemon's through gRPC."""
         if remote:
-            return connect(json.loads((self.data_dir / "run" / "daemon.json").read_text())["registry"])
+            return connect(
+                json.loads((self.data_dir / "run" / "daemon.json").read_text())["registry"]
+            )
         return connect(f"sqlite:///{self.data_dir}/registry.db", blobs=self.data_dir / "blobs")
 
     # ------------------------------------------------------------------ ending

@@ -2,12 +2,12 @@
 
 from collections import Counter
 
-from .round_world import World
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-
 from polyrank.coordinator._rounds import Policy
+
+from .round_world import World
 
 NODES = st.sampled_from(["ann", "bob", "cyd", "dan"])
 PICK = st.integers(0, 10**6)

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-
 from polyrank.aggregation import Adapter, Factors
 from polyrank.client import (
     AdaptationClient,
@@ -45,7 +44,7 @@ class ToyTrainer:
     ) -> None:
         self.description = ModelDescription(
             fingerprint=hashlib.sha256(f"{base} {dim}".encode()).hexdigest(),
-            modules={layer: (dim, dim) for layer in LAYERS},
+            modules=dict.fromkeys(LAYERS, (dim, dim)),
             dense={"head.bias": (CLASSES,), "head.weight": (CLASSES, dim)},
         )
         self.num_rows = rows
@@ -75,11 +74,11 @@ class ToyTrainer:
             with torch.no_grad():
                 for value, grad in zip(params.values(), grads, strict=True):
                     value -= rate * grad
-            self._sleep(self.sleep_seconds / steps, task, step, steps, float(loss))
+            self._sleep(self.sleep_seconds / steps, task, step, steps, loss.item())
         done = {name: value.detach() for name, value in params.items()}
         factors = {x: Factors(done[f"{x}.b"], done[f"{x}.a"]) for x in LAYERS}
         dense = {name: done[name] for name in self.description.dense}
-        return TrainResult(Adapter(factors, dense), self.num_rows, {"loss": float(loss)})
+        return TrainResult(Adapter(factors, dense), self.num_rows, {"loss": loss.item()})
 
     def evaluate(self, adapter: Adapter, rows: Sequence[int] | None = None) -> Evaluation:
         """Score the adapter on the given rows, or on all."""

@@ -1,0 +1,110 @@
+"""A configuration is right, or one line says which file, which key and what to do."""
+
+from pathlib import Path
+
+import pytest
+from polyrank.coordinator import ConfigError, CoordinatorConfig
+from polyrank.coordinator._config import read_settings
+
+LINE = {"base_model": "toy"}
+
+
+def test_without_a_file_everything_is_in_the_data_directory(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("POLYRANK_DATA_DIR", str(tmp_path))
+    config = read_settings(None)
+    assert config.registry_url == f"sqlite:///{tmp_path}/registry.db"
+    assert config.blobs == str(tmp_path / "blobs")
+    assert (config.superlink.port, config.registry.port) == (9092, 9093)
+    assert not config.adapters
+
+
+BAD = {
+    "demon": ({"demon": {}}, "demon", "unknown key"),
+    "unknown key": ({"daemon": {"datadir": "x"}}, "daemon.datadir", "unknown key"),
+    "unknown key of a line": (
+        {"adapters": {"a/b": {**LINE, "deadline_second": 3}}},
+        'adapters."a/b".deadline_second',
+        "unknown key",
+    ),
+    "wrong type": ({"limits": {"max_adapter_bytes": "4GB"}}, "limits.max_adapter_bytes", "'4GB'"),
+    "a flag is no count": (
+        {"adapters": {"a": {**LINE, "quorum": True}}},
+        "adapters.a.quorum",
+        "int",
+    ),
+    "missing": ({"adapters": {"a": {}}}, "adapters.a.base_model", "missing"),
+    "negative": ({"adapters": {"a": {**LINE, "min_nodes": 0}}}, "adapters.a.min_nodes", "1"),
+    "no deadline": (
+        {"adapters": {"a": {**LINE, "deadline_seconds": 0}}},
+        "adapters.a.deadline_seconds",
+        "0",
+    ),
+    "not a choice": ({"adapters": {"a": {**LINE, "start": "hot"}}}, "adapters.a.start", "warm"),
+    "quorum too high": (
+        {"adapters": {"a": {**LINE, "min_nodes": 2, "quorum": 3}}},
+        "adapters.a",
+        "quorum = 3",
+    ),
+    "max below min": (
+        {"adapters": {"a": {**LINE, "min_nodes": 2, "max_nodes": 1}}},
+        "adapters.a",
+        "max_nodes = 1",
+    ),
+    "bad name": ({"adapters": {"a b": LINE}}, "", "a name is letters"),
+    "bad fingerprint": (
+        {"adapters": {"a": {**LINE, "fingerprint": "abc"}}},
+        "adapters.a.fingerprint",
+        "64",
+    ),
+    "one port twice": ({"superlink": {"port": 7}, "registry": {"port": 7}}, "", "both 7"),
+    "port too high": ({"registry": {"port": 65536}}, "registry.port", "65536"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_value_is_named_with_file_and_key(name: str):
+    values, key, said = BAD[name]
+    with pytest.raises(ConfigError) as caught:
+        CoordinatorConfig.parse(values, source="polyrank.toml")
+    message = str(caught.value)
+    assert message.startswith("polyrank.toml: ")
+    assert caught.value.key == key
+    assert key in message
+    assert said in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.3", "example.org", ""])
+@pytest.mark.parametrize("section", ["registry", "superlink"])
+def test_it_refuses_to_listen_beyond_loopback(host: str, section: str):
+    with pytest.raises(ConfigError, match="loopback") as caught:
+        CoordinatorConfig.parse({section: {"host": host}})
+    assert caught.value.key == f"{section}.host"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.0.0.2"])
+def test_loopback_is_fine(host: str):
+    assert CoordinatorConfig.parse({"registry": {"host": host}}).registry.host == host
+
+
+def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path):
+    path = tmp_path / "polyrank.toml"
+    with pytest.raises(ConfigError, match=r"polyrank\.toml: cannot be read"):
+        CoordinatorConfig.load(path)
+    path.write_text("[daemon\n")
+    with pytest.raises(ConfigError, match=r"polyrank\.toml: not TOML: .*line 1"):
+        CoordinatorConfig.load(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        CoordinatorConfig.load(path)
+
+
+def test_the_command_line_goes_over_the_file_and_is_checked_too(tmp_path: Path):
+    path = tmp_path / "polyrank.toml"
+    path.write_text('[superlink]\nport = 7000\n[adapters."a/b"]\nbase_model = "toy"\n')
+    config = read_settings(path, data_dir=tmp_path, registry_port=0)
+    assert (config.superlink.port, config.registry.port) == (7000, 0)
+    assert config.daemon.data_dir == tmp_path
+    assert config.adapters["a/b"].base_model == "toy"
+    with pytest.raises(ConfigError, match=r"command line: registry\.port"):
+        read_settings(path, registry_port=70000)
