@@ -7,83 +7,23 @@ and gap-free come from `counters`, whose "events" row every writer locks first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    DateTime,
-    Dialect,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
-    LargeBinary,
-    MetaData,
-    Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from ._json import dumps, loads
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """A timezone-aware UTC time, also where the database has no time zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the database the time in UTC."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Mark what the database gives as UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class JsonText(TypeDecorator[Any]):
-    """Canonical JSON as text: the same bytes in every database; read-only when read."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Serialise."""
-        return None if value is None else dumps(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Read."""
-        return None if value is None else loads(value)
-
+from ._columns import Base, JsonText
 
 _UNFINISHED = text("state NOT IN ('committed', 'abandoned')")
-
-
-class Base(DeclarativeBase):
-    """Common to all tables: types by annotation, names of constraints by rule."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012  (SQLAlchemy reads it so)
-        str: Text,
-        datetime: UtcTime,
-        Mapping[str, Any]: JsonText,
-        list[Any]: JsonText,
-        bytes: LargeBinary,
-    }
 
 
 class CounterRow(Base):

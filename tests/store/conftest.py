@@ -77,7 +77,8 @@ def postgres(tmp_path_factory):
             port = free.getsockname()[1]
         data = home / "data"
         as_postgres(programs / "initdb", "-D", data, "-A", "trust", "-U", "polyrank", "-N")
-        options = f"-k {home} -p {port} -c listen_addresses=127.0.0.1 -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        options = f"-k {home} -p {port} -c listen_addresses=127.0.0.1"
+        options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
         control = [programs / "pg_ctl", "-D", data, "-w"]
         as_postgres(*control, "-o", options, "-l", home / "log", "start")
         try:
