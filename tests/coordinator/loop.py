@@ -185,13 +185,12 @@ class LoopSession:
         return message_id
 
     def poll(self, message_ids: Iterable[str]) -> set[str]:
-        ready = {
+        return {
             key
             for key in message_ids
             if key in self.sent and self.sent[key][0] not in self.silent
             if self.sent[key][0] in self.nodes
         }
-        return ready
 
     def pull(self, message_id: str) -> Incoming | Failure | None:
         address, envelope, blob = self.sent[message_id]
