@@ -1,5 +1,8 @@
 """`polyrank demo`: a whole federation on this machine, with real processes and real data."""
 
+# pyright: reportUnknownMemberType=false
+# (typer's Option is declared with unknown type arguments)
+
 from __future__ import annotations
 
 import sys

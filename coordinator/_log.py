@@ -15,7 +15,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Generator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -66,7 +66,7 @@ class _Sink:
 @contextmanager
 def open_log(
     path: Path, *, level: str = "info", terminal: TextIO | None = None
-) -> Iterator[structlog.typing.FilteringBoundLogger]:
+) -> Generator[structlog.typing.FilteringBoundLogger]:
     """Give a logger that appends to `path` and, if given, writes short lines to `terminal`."""
     sink = _Sink(path, terminal)
     logger = structlog.wrap_logger(
