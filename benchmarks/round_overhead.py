@@ -3,9 +3,10 @@
 ``python benchmarks/round_overhead.py [--nodes 4] [--payload tiny|64mb] [--rounds 5] [--json FILE]``
 
 Both sides run as they would be deployed, one after the other: a SuperLink, one SuperNode for each
-node, one server. "Training" adds a constant to each tensor, so what is measured is everything else:
-start-up of processes, transport, aggregation, and, for polyrank alone, checks, durable
-contributions and the commit of a version.
+node, one server. "Training" adds noise to each tensor (some 0.1 s for 64 MB; so the aggregate has
+full rank and goes back in full), and what is measured is nearly all of the rest: start-up of
+processes, transport, aggregation, and, for polyrank alone, checks, durable contributions and the
+commit of a version.
 
 - plain: an app with Flower's FedAvg strategy and one tensor per array, in Flower's default mode.
 - polyrank: the daemon and its nodes, one blob for each update.
@@ -113,7 +114,11 @@ server = ServerApp()
 @client.train()
 def train(message, context):
     arrays = message.content["arrays"]
-    trained = {name: Array(array.numpy() + np.float32(0.001)) for name, array in arrays.items()}
+    noise = np.random.default_rng(os.getpid())
+    trained = {}
+    for name, array in arrays.items():
+        step = np.float32(0.001) * noise.standard_normal(array.shape, np.float32)
+        trained[name] = Array(array.numpy() + step)
     metrics = MetricRecord({"num-examples": 10, "loss": 0.5})
     content = RecordDict({"arrays": ArrayRecord(trained), "metrics": metrics})
     return Message(content, reply_to=message)
@@ -210,11 +215,15 @@ def polyrank(payload: Payload, nodes: int, rounds: int, folder: Path) -> Measure
             check(start, deadline)
             time.sleep(1.0)
         peak = peak_megabytes(daemon.pid)
+        full = versions[0].rank == payload.rank
+    if not full:
+        sys.exit(f"the state has rank {versions[0].rank}, not {payload.rank}: less was sent back")
     return measured(sorted(v.created_at.timestamp() for v in versions), peak)
 
 
 def node(server: str, folder: Path, payload: Payload) -> None:
-    """Be a node of polyrank whose training adds a constant."""
+    """Be a node of polyrank whose training adds noise."""
+    import torch
     from polyrank.aggregation import Adapter, Factors
     from polyrank.client import (
         AdaptationClient,
@@ -225,14 +234,21 @@ def node(server: str, folder: Path, payload: Payload) -> None:
         TrainTask,
     )
 
-    class Constant:
+    class Noise:
         num_rows = 10
         model_loads = 1
         description = ModelDescription(hashlib.sha256(b"bench").hexdigest(), payload.shapes())
 
         def train(self, task: TrainTask) -> TrainResult:
             factors = task.start.trainable.factors
-            moved = {name: Factors(f.b + 0.001, f.a + 0.001) for name, f in factors.items()}
+            noise = torch.Generator().manual_seed(os.getpid() + task.round)
+            moved = {
+                name: Factors(
+                    f.b + 0.001 * torch.randn(f.b.shape, generator=noise),
+                    f.a + 0.001 * torch.randn(f.a.shape, generator=noise),
+                )
+                for name, f in factors.items()
+            }
             return TrainResult(Adapter(moved), self.num_rows, {"loss": 0.5})
 
         def evaluate(self, adapter: Adapter, rows: Sequence[int] | None = None) -> Evaluation:
@@ -241,7 +257,7 @@ def node(server: str, folder: Path, payload: Payload) -> None:
     config = ClientConfig(
         state_dir=folder, name=folder.name, max_rank=payload.rank, server=server, kept_tasks=2
     )
-    AdaptationClient(config, Constant()).run()
+    AdaptationClient(config, Noise()).run()
 
 
 # --- both -----------------------------------------------------------------------------------------
