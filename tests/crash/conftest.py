@@ -1,12 +1,13 @@
 """The matrix's undisturbed run, and its table at the end of the test run."""
 
 import os
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from .audit import Facts, audit
+from .nursery import Nursery
 from .report import Row, table, write_json
 from .world import BOTH, opened
 
@@ -41,11 +42,16 @@ def rows(request: pytest.FixtureRequest) -> list[Row]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Facts, float]:
-    """The facts of a run of both lines in which nothing is harmed, and the seconds it took."""
-    began = time.monotonic()
-    with opened(tmp_path_factory.mktemp("undisturbed"), BOTH) as world:
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with Nursery(tmp_path_factory.mktemp("nursery")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Facts:
+    """The facts of a run of both lines in which nothing is harmed."""
+    with opened(tmp_path_factory.mktemp("undisturbed"), BOTH, nursery) as world:
         world.start_all()
         world.await_end()
         world.end()
-        return audit(world), time.monotonic() - began
+        return audit(world)

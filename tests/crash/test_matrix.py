@@ -1,6 +1,7 @@
 """Kill anything at any instant: afterwards the records are those of an undisturbed run.
 
-Six telling cells run in `make test`, all cells in `make soak`. Every run must end with the very
+Six telling cells run in `make test`, with processes that share their imports (nursery.py); all
+cells run in `make soak`, each process by its own command line. Every run must end with the very
 bytes of the undisturbed one: the trainer is deterministic, the nodes' keys are fixed, and no
 round is closed without all of its nodes, so no crash may change which round counts an update.
 """
@@ -12,6 +13,7 @@ import pytest
 
 from .audit import Facts, audit
 from .cells import CELLS, Cell
+from .nursery import Nursery
 from .report import Row
 from .world import FIRST, ROUNDS, opened
 
@@ -22,7 +24,7 @@ TELLING = (
     "daemon / during commit",
     "superlink / between replies",
     "node / before first reply",
-    "old daemon / before commit",
+    "old daemon / before accept",
 )
 
 
@@ -31,14 +33,14 @@ def by_name(*names: str) -> list:
 
 
 @pytest.mark.parametrize("cell", by_name(*TELLING))
-def test_a_telling_crash_changes_nothing(cell: Cell, undisturbed, rows, tmp_path: Path):
-    run(cell, undisturbed[0], rows, tmp_path)
+def test_a_telling_crash_changes_nothing(cell: Cell, undisturbed, nursery, rows, tmp_path: Path):
+    run(cell, undisturbed, rows, tmp_path, nursery)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("cell", by_name())
 def test_no_crash_changes_anything(cell: Cell, undisturbed, rows, tmp_path: Path):
-    run(cell, undisturbed[0], rows, tmp_path)
+    run(cell, undisturbed, rows, tmp_path)
 
 
 @pytest.mark.soak
@@ -48,12 +50,14 @@ def test_a_line_alone_makes_what_it_makes_beside_another(undisturbed, tmp_path: 
         world.start_all()
         world.await_end()
         world.end()
-        assert audit(world).versions["left"] == undisturbed[0].versions["left"]
+        assert audit(world).versions["left"] == undisturbed.versions["left"]
 
 
-def run(cell: Cell, expected: Facts, rows: list[Row], folder: Path) -> None:
+def run(
+    cell: Cell, expected: Facts, rows: list[Row], folder: Path, nursery: Nursery | None = None
+) -> None:
     began = time.monotonic()
-    with opened(folder, cell.lines) as world:
+    with opened(folder, cell.lines, nursery) as world:
         cell.drive(world)
         if world.mended_at < world.harmed_at:
             world.mended()

@@ -17,12 +17,14 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 from polyrank.client._durable import write_durably
 from polyrank.client._signing import KeyPair
 
 from ..coordinator.federation import Federation
+from .nursery import Nursery
 
 HERE = Path(__file__).parent
 ROUNDS = 3
@@ -46,13 +48,14 @@ class Member:
 
 FIRST = {"left": (Member("ann", 4, "left"), Member("bob", 2, "left"))}
 BOTH = {**FIRST, "right": (Member("cyd", 3, "right"), Member("dan", 2, "right"))}
+EMPTY: Mapping[str, str] = MappingProxyType({})
 Lines = Mapping[str, tuple[Member, ...]]
 
 
 class World(Federation):
     """One federation; its processes carry a mark, by which those left over are found."""
 
-    def __init__(self, folder: Path, lines: Lines) -> None:
+    def __init__(self, folder: Path, lines: Lines, nursery: Nursery | None = None) -> None:
         settings = {
             "base_model": "toy", "rounds": ROUNDS, "min_nodes": 2, "deadline_seconds": 3600.0,
             "training": {"steps": 2},
@@ -64,6 +67,7 @@ class World(Federation):
         self.gates.mkdir()
         self.daemons_started = 0
         self.harmed_at = self.mended_at = time.time()
+        self._nursery = nursery
         self._mark = f"{folder}-{os.getpid()}"
         self._may_fail: set[str] = set()
 
@@ -81,11 +85,9 @@ class World(Federation):
     ) -> None:
         """Start `polyrank up`; `pause_at` is a log event's name, `pause` a call (see pause.py)."""
         self.daemons_started += 1
-        if not pause:
-            super().start_daemon(*options, name=name, pause_at=pause_at)
-            return
-        command = [str(HERE / "crash_daemon.py"), "up", "--config", str(self.config), *options]
-        self._start(name, command, {"POLYRANK_CRASH_PAUSE": pause})
+        arguments = ["up", "--config", str(self.config), *options]
+        extra = {"POLYRANK_PAUSE_AT": pause_at} if pause_at else {}
+        self._run(name, arguments, pause=pause, extra=extra)
 
     def start_member(self, name: str, *, pause: str = "") -> None:
         member = self.members[name]
@@ -93,16 +95,30 @@ class World(Federation):
         if not state.exists():
             state.mkdir(parents=True)
             write_durably(state / "node.key", [member.key.private_bytes])
-        command = [
-            str(HERE / "crash_node.py"), "--server", f"127.0.0.1:{self.port}",
-            "--state-dir", str(state), "--name", name, "--rank", str(member.rank),
-            "--adapters", member.line, "--gates", str(self.gates),
+        arguments = [
+            "node", "--server", f"127.0.0.1:{self.port}", "--state-dir", str(state),
+            "--name", name, "--rank", str(member.rank), "--adapters", member.line,
+            "--gates", str(self.gates),
         ]  # fmt: skip
-        self._start(name, command, {"POLYRANK_CRASH_PAUSE": pause} if pause else {})
+        self._run(name, arguments, pause=pause)
 
-    def _start(self, name: str, command: list[str], extra: Mapping[str, str]) -> None:
-        path = str(HERE.parent / "coordinator")
-        super()._start(name, command, {MARK: self._mark, "PYTHONPATH": path, **extra})
+    def _run(
+        self, name: str, arguments: list[str], *, pause: str, extra: Mapping[str, str] = EMPTY
+    ) -> None:
+        """Start a process: forked in the nursery, or else by its plain command line."""
+        extra = {MARK: self._mark, "PYTHONPATH": str(HERE.parent / "coordinator"), **extra}
+        if pause:
+            extra["POLYRANK_CRASH_PAUSE"] = pause
+        if self._nursery is not None:
+            self.processes[name] = self._nursery.start(  # pyright: ignore[reportArgumentType]
+                arguments, env=extra, output=self.output(name), cwd=self.folder
+            )
+        elif arguments[0] == "node":
+            self._start(name, [str(HERE / "crash_node.py"), *arguments[1:]], extra)
+        elif pause:
+            self._start(name, [str(HERE / "crash_daemon.py"), *arguments], extra)
+        else:
+            self._start(name, ["-m", "polyrank.coordinator._cli", *arguments], extra)
 
     # ------------------------------------------------------------------ harming and mending
     def hold(self, *names: str, round: int = CRASH_ROUND) -> None:
@@ -196,9 +212,11 @@ class World(Federation):
         for number in range(ROUNDS + 1):
             self.await_evaluated(number)
 
-    def await_evaluated(self, number: int) -> None:
+    def await_evaluated(self, number: int, *, but: str = "") -> None:
         """Wait until that version of each line has been evaluated by the line's nodes."""
         for member in self.members.values():
+            if member.name == but:
+                continue
             self.wait_event(
                 "version_evaluated", adapter=member.line, number=number,
                 identity=member.key.identity,
@@ -229,7 +247,7 @@ class World(Federation):
 
     def left_over(self) -> list[str]:
         """Return the processes of this world that still run."""
-        found = []
+        found = [f"{p.pid} ({name})" for name, p in self.processes.items() if p.poll() is None]
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get(MARK) == self._mark and process.status() != "zombie":
@@ -246,9 +264,9 @@ class World(Federation):
 
 
 @contextlib.contextmanager
-def opened(folder: Path, lines: Lines) -> Iterator[World]:
+def opened(folder: Path, lines: Lines, nursery: Nursery | None = None) -> Iterator[World]:
     """Make a world; end its processes whatever happens."""
-    world = World(folder, lines)
+    world = World(folder, lines, nursery)
     try:
         yield world
     finally:
