@@ -21,9 +21,9 @@ IN_COMMIT = f"polyrank.store._commit:move_alias:{CRASH_ROUND}"
 BEFORE_ACCEPT = "polyrank.coordinator._answers:check_training:3"
 # Its blob is on disk and its row is written, in a transaction that is still open.
 IN_ACCEPT = "polyrank.store._rounds:_contribution_event:3"
-# The node's finished reply is on disk, its count of trainings is not: once at the start, once in
-# round 1, and then.
-AFTER_KEPT = "polyrank.client._state:NodeState.count_training:3"
+# The node's finished reply is on disk, its count of trainings is not yet: the counts are written
+# at the start and once a training.
+AFTER_KEPT = f"polyrank.client._state:NodeState._save_counts:{CRASH_ROUND + 1}"
 AFTER_COMMIT = f"version_committed:{CRASH_ROUND + 1}"  # version 0 is the first event
 BEFORE_COMMIT = f"commit_started:{CRASH_ROUND}"
 NEXT = CRASH_ROUND + 1
@@ -66,6 +66,23 @@ def daemon_stopped_at(*, pause: str = "", pause_at: str = "") -> Callable[[World
         world.harmed()
         world.kill_daemon()
         world.start_daemon()
+
+    return drive
+
+
+def daemon_with_a_reply(pause: str) -> Callable[[World], None]:
+    """Kill the daemon while it digests the round's first reply; the other node trains on."""
+
+    def drive(world: World) -> None:
+        world.hold("bob")
+        world.start_all(pause=pause)
+        world.await_stop("daemon")
+        world.await_training("bob")
+        world.harmed()
+        world.kill_daemon()
+        world.start_daemon()
+        world.await_joined("bob")
+        world.release("bob")
 
     return drive
 
@@ -230,13 +247,13 @@ CELLS = (
     Cell(
         "daemon / before accept",
         "daemon, update pulled and checked, not on record",
-        daemon_stopped_at(pause=BEFORE_ACCEPT),
+        daemon_with_a_reply(BEFORE_ACCEPT),
         from_cache=1,
     ),
     Cell(
         "daemon / during accept",
         "daemon, inside the transaction of an update",
-        daemon_stopped_at(pause=IN_ACCEPT),
+        daemon_with_a_reply(IN_ACCEPT),
         from_cache=1,
     ),
     Cell(

@@ -25,6 +25,7 @@ class Row:
     from_cache: int
     same_bytes: bool
     recover_seconds: float
+    cpu_seconds: float
     wall_seconds: float
 
 
@@ -32,7 +33,8 @@ COLUMNS = (
     ("cell", "cell"), ("killed when", "harm"), ("versions", "versions"),
     ("contributions", "contributions"), ("trainings", "trainings"), ("repeated", "repeated"),
     ("given up", "given_up"), ("from cache", "from_cache"), ("same bytes", "same_bytes"),
-    ("recovered s", "recover_seconds"), ("cell s", "wall_seconds"),
+    ("recovered s", "recover_seconds"), ("cpu s", "cpu_seconds"),
+    ("cell s", "wall_seconds"),
 )  # fmt: skip
 
 
@@ -57,6 +59,7 @@ def _shown(row: Row) -> list[str]:
         "trainings": f"{row.trainings} for {row.tasks} tasks",
         "same_bytes": "yes" if row.same_bytes else "no",
         "recover_seconds": f"{row.recover_seconds:.1f}",
+        "cpu_seconds": f"{row.cpu_seconds:.0f}",
         "wall_seconds": f"{row.wall_seconds:.0f}",
     }
     return [str(values[name]) for _, name in COLUMNS]

@@ -66,28 +66,25 @@ def run(
         world.end()
         found = audit(world)
     same = all(found.versions[line] == expected.versions[line] for line in cell.lines)
-    rows.append(row(cell.name, cell.harm, found, len(cell.lines), same, recovered, began))
-    assert same, f"{found.versions} is not {expected.versions}"
-    assert found.from_cache == cell.from_cache
-    assert found.begun - found.finished == cell.given_up
-
-
-def row(
-    name: str, harm: str, found: Facts, lines: int, same: bool, recovered: float, began: float
-) -> Row:
-    return Row(
-        cell=name,
-        harm=harm,
-        versions=sum(map(len, found.versions.values())),
-        expected_versions=(ROUNDS + 1) * lines,
-        contributions=found.accepted,
-        counted=found.counted,
-        tasks=found.tasks,
-        trainings=found.finished,
-        repeated=found.repeated,
-        given_up=found.begun - found.finished,
-        from_cache=found.from_cache,
-        same_bytes=same,
-        recover_seconds=recovered,
-        wall_seconds=time.monotonic() - began,
+    rows.append(
+        Row(
+            cell=cell.name,
+            harm=cell.harm,
+            versions=sum(map(len, found.versions.values())),
+            expected_versions=(ROUNDS + 1) * len(cell.lines),
+            contributions=found.accepted,
+            counted=found.counted,
+            tasks=found.tasks,
+            trainings=found.finished,
+            repeated=found.repeated,
+            given_up=found.begun - found.finished,
+            from_cache=found.from_cache,
+            same_bytes=same,
+            recover_seconds=recovered,
+            cpu_seconds=world.cpu_seconds,
+            wall_seconds=time.monotonic() - began,
+        )
     )
+    assert same, f"{found.versions} is not {expected.versions}"
+    assert found.from_cache == cell.from_cache, "updates out of the nodes' caches"
+    assert found.begun - found.finished == cell.given_up, "trainings begun and not finished"

@@ -66,6 +66,7 @@ class World(Federation):
         self.gates = folder / "gates"
         self.gates.mkdir()
         self.daemons_started = 0
+        self.cpu_seconds = 0.0  # a measure of a cell that does not depend on what else runs
         self.harmed_at = self.mended_at = time.time()
         self._nursery = nursery
         self._mark = f"{folder}-{os.getpid()}"
@@ -132,6 +133,7 @@ class World(Federation):
 
     def kill_node(self, name: str) -> None:
         """Kill a node process and its SuperNode, as when the machine loses power."""
+        self._account(self.pid(name))
         supernodes = psutil.Process(self.pid(name)).children(recursive=True)
         for process in supernodes:
             process.kill()
@@ -140,6 +142,7 @@ class World(Federation):
 
     def kill_daemon(self) -> None:
         """Kill the daemon and wait until its SuperLink has gone too, by itself."""
+        self._account(self.pid("daemon"))
         superlink = psutil.Process(self.superlink_pid())
         self.kill("daemon")
         superlink.wait(60)
@@ -155,11 +158,18 @@ class World(Federation):
         self.kill(name, signal.SIGCONT)
 
     def harmed(self) -> None:
+        self.cpu_seconds = 0.0  # a measure of a cell that does not depend on what else runs
         self.harmed_at = time.time()
 
     def mended(self) -> None:
         """Say that from now on nothing but polyrank itself acts."""
         self.mended_at = time.time()
+
+    def _account(self, pid: int) -> None:
+        """Add what a process and its children, ended ones too, have cost until now."""
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            self.cpu_seconds += sum(one.cpu_times()[:4])  # own and ended children's
 
     # ------------------------------------------------------------------ waiting
     def wait(self, condition, what: str, timeout: float = PATIENCE_SECONDS) -> None:
@@ -256,6 +266,9 @@ class World(Federation):
 
     def end(self) -> None:
         """End all processes in good order; whatever does not end then is an error."""
+        for process in self.processes.values():
+            if process.poll() is None:
+                self._account(process.pid)
         self.__exit__()
         end = time.monotonic() + 15
         while (left := self.left_over()) and time.monotonic() < end:
