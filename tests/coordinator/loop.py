@@ -29,6 +29,7 @@ from polyrank.client._wire import Failure, Incoming, LinkLost
 from polyrank.client._work import Worker
 from polyrank.coordinator import CoordinatorConfig
 from polyrank.coordinator._driver import Driver
+from polyrank.coordinator._flower import NodeGone
 from polyrank.coordinator._log import open_log
 from polyrank.store import Ledger, Registry, open_ledger
 
@@ -156,6 +157,7 @@ class LoopSession:
     def __init__(self, nodes: dict[int, LoopNode]) -> None:
         self.nodes = nodes
         self.silent: set[int] = set()
+        self.leaving: set[int] = set()
         self.failing: dict[int, Failure] = {}
         self.sent: dict[str, tuple[int, bytes, bytes]] = {}
         self.log: list[tuple[int, TaskEnvelope, int]] = []
@@ -179,6 +181,8 @@ class LoopSession:
         ttl_seconds: float,
     ) -> str:
         assert ttl_seconds > 0
+        if node_id in self.leaving:
+            raise NodeGone(node_id)
         message_id = f"m{next(self._ids)}"
         self.sent[message_id] = (node_id, envelope, bytes(blob))
         self.log.append((node_id, TaskEnvelope.from_bytes(envelope), len(blob)))
@@ -202,6 +206,9 @@ class LoopSession:
 
     def confirm(self, message_id: str) -> None:
         self.confirmed.add(message_id)
+        self.sent.pop(message_id, None)
+
+    def discard(self, message_id: str) -> None:
         self.sent.pop(message_id, None)
 
 

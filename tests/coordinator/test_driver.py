@@ -388,6 +388,21 @@ def test_a_second_live_address_with_the_same_identity_is_refused_and_recorded(
     assert record.name == "bob"
 
 
+@pytest.mark.parametrize("before", ["its introduction", "its task"])
+def test_a_node_that_leaves_before_it_is_sent_to_stops_nobody(make_loop: MakeLoop, before: str):
+    loop = make_loop(TWO, rounds=1)
+    if before == "its task":
+        loop.run(until=loop.planned)
+    bob = address(loop, "bob")
+    loop.session.leaving.add(bob)
+    loop.run(ticks=5)
+    assert loop.head() != 1
+    loop.session.leaving.clear()
+    loop.now += 1
+    loop.run()
+    assert loop.head() == 1
+
+
 def test_a_node_that_leaves_is_recorded_as_gone_and_counts_are_kept(make_loop: MakeLoop):
     loop = make_loop(TWO, rounds=1)
     loop.run()

@@ -1,0 +1,161 @@
+"""Each rule of a round, stated once on values."""
+
+from dataclasses import replace
+
+import pytest
+from polyrank.coordinator._rounds import (
+    Abandon,
+    CloseRound,
+    Commit,
+    IssueEvaluation,
+    IssueTraining,
+    LapseTask,
+    LineView,
+    OpenRound,
+    PlanRound,
+    Policy,
+    PublishInitial,
+    RoundView,
+    SendTask,
+    TaskView,
+    Wait,
+    WaitingView,
+    decide,
+)
+
+NOW = 1000.0
+POLICY = Policy(min_nodes=2, quorum=2, deadline_seconds=60.0, evaluate_every=0)
+NODES = frozenset({"ann", "bob"})
+
+
+def view(**fields: object) -> LineView:
+    return replace(LineView("line", POLICY, head=0, nodes=NODES), **fields)
+
+
+def opened(**fields: object) -> RoundView:
+    return replace(RoundView(1, "open", 0, ("ann", "bob"), 2, deadline_at=NOW + 60), **fields)
+
+
+def task(identity: str, *, round: int = 1, is_open: bool = True, **fields: object) -> TaskView:
+    return TaskView(f"{round}{identity}", "train", round, identity, is_open, **fields)
+
+
+def waiting(identity: str, *, round: int = 1, start: int = 0) -> WaitingView:
+    return WaitingView(f"{round}{identity}", identity, round, start)
+
+
+def test_version_0_needs_enough_nodes_to_agree():
+    assert decide(view(head=None), NOW) == [PublishInitial("line")]
+    assert decide(view(head=None, nodes=frozenset({"ann"})), NOW) == [Wait("line", None)]
+
+
+def test_a_round_is_planned_from_the_head_with_every_idle_node():
+    assert decide(view(head=3), NOW) == [PlanRound("line", 1, 3, ("ann", "bob"))]
+    assert decide(view(nodes=frozenset({"ann"})), NOW) == [Wait("line", None)]
+
+
+def test_after_the_last_round_nothing_more_is_planned():
+    assert decide(view(policy=replace(POLICY, rounds=3), head=3), NOW) == [Wait("line", None)]
+
+
+def test_a_cohort_is_drawn_anew_each_round_and_fairly():
+    many = frozenset(f"n{i}" for i in range(10))
+    policy = replace(POLICY, max_nodes=3)
+    drawn: list[str] = []
+    for number in range(1, 201):
+        last = RoundView(number - 1, "committed", 0, (), 2) if number > 1 else None
+        (plan,) = decide(view(policy=policy, nodes=many, round=last), NOW)
+        assert isinstance(plan, PlanRound)
+        assert len(plan.cohort) == 3
+        drawn += plan.cohort
+    counts = [drawn.count(name) for name in many]
+    assert min(counts) >= 40
+    assert max(counts) <= 80
+
+
+def test_tasks_are_on_record_before_the_round_opens_and_sent_after():
+    planned = opened(state="planned", deadline_at=None)
+    assert decide(view(round=planned), NOW) == [
+        IssueTraining("line", 1, "ann"),
+        IssueTraining("line", 1, "bob"),
+    ]
+    tasks = (task("ann"), task("bob"))
+    assert decide(view(round=planned, tasks=tasks), NOW) == [OpenRound("line", 1, NOW + 60)]
+    assert decide(view(round=opened(), tasks=tasks), NOW) == [
+        SendTask("line", "1ann", "train", 1, "ann"),
+        SendTask("line", "1bob", "train", 1, "bob"),
+    ]
+
+
+def test_a_task_in_flight_or_of_an_absent_node_is_not_sent():
+    tasks = (task("ann", in_flight=True), task("cyd"))
+    assert decide(view(round=opened(), tasks=tasks), NOW) == [Wait("line", NOW + 60)]
+
+
+def test_a_round_closes_when_all_have_answered():
+    done = (task("ann", is_open=False), task("bob", is_open=False))
+    both = (waiting("ann"), waiting("bob"))
+    assert decide(view(round=opened(), tasks=done, waiting=both), NOW) == [CloseRound("line", 1)]
+
+
+@pytest.mark.parametrize(
+    ("arrived", "expected"), [(("ann", "bob"), CloseRound), (("ann",), Abandon), ((), Abandon)]
+)
+def test_at_the_deadline_the_quorum_decides(arrived: tuple[str, ...], expected: type):
+    tasks = tuple(task(n, is_open=n not in arrived, in_flight=True) for n in ("ann", "bob", "cyd"))
+    found = decide(
+        view(round=opened(), tasks=tasks, waiting=tuple(waiting(n) for n in arrived)), NOW + 60
+    )
+    assert [type(action) for action in found] == [expected]
+
+
+def test_a_commit_counts_the_late_ones_too_in_order_of_identity():
+    late = waiting("aaa", round=1, start=0)
+    own = (waiting("bob", round=2, start=1), waiting("ann", round=2, start=1))
+    aggregating = RoundView(2, "aggregating", 1, ("ann", "bob"), 2)
+    found = decide(view(head=1, round=aggregating, waiting=(*own, late)), NOW)
+    assert found == [Commit("line", 2, ("1aaa", "2ann", "2bob"))]
+
+
+def test_an_abandoned_rounds_update_counts_on_and_its_node_is_not_asked_again():
+    abandoned = opened(state="abandoned", closed_at=NOW - 100)
+    found = decide(view(round=abandoned, abandoned_in_row=1, waiting=(waiting("ann"),)), NOW)
+    assert found == [PlanRound("line", 2, 0, ("bob",))]
+    moved_on = view(head=1, round=abandoned, abandoned_in_row=1, waiting=(waiting("ann"),))
+    assert decide(moved_on, NOW) == [PlanRound("line", 2, 1, ("ann", "bob"))]
+
+
+def test_abandoned_rounds_are_followed_by_longer_and_longer_pauses():
+    for count, pause in ((1, 1.0), (2, 2.0), (5, 16.0), (9, 60.0), (60, 60.0)):
+        last = opened(state="abandoned", closed_at=NOW)
+        paused = view(round=last, abandoned_in_row=count)
+        assert decide(paused, NOW + pause - 0.01) == [Wait("line", NOW + pause)]
+        assert isinstance(decide(paused, NOW + pause)[0], PlanRound)
+
+
+def test_a_straggler_is_not_asked_until_its_task_lapses():
+    committed = opened(state="committed")
+    slow = task("bob", lapses_at=NOW + 60, in_flight=True)
+    three = frozenset({"ann", "bob", "cyd"})
+    busy = view(head=1, nodes=three, round=committed, tasks=(slow,))
+    assert decide(busy, NOW) == [PlanRound("line", 2, 1, ("ann", "cyd"))]
+    assert decide(busy, NOW + 60) == [
+        LapseTask("line", "1bob"),
+        PlanRound("line", 2, 1, ("ann", "bob", "cyd")),
+    ]
+
+
+def test_each_reachable_node_evaluates_a_due_version_once_and_before_it_trains():
+    policy = replace(POLICY, evaluate_every=2, rounds=5)
+    asked = TaskView("e", "evaluate", 7, "ann", False)
+    base = {"policy": policy, "head_round": 7, "round": opened(number=8, cohort=())}
+    assert IssueEvaluation("line", 2, 7, "bob") in decide(view(head=2, tasks=(asked,), **base), NOW)
+    assert IssueEvaluation("line", 2, 7, "ann") not in decide(
+        view(head=2, tasks=(asked,), **base), NOW
+    )
+    kinds = {type(a) for a in decide(view(head=3, **base), NOW)}
+    assert IssueEvaluation not in kinds
+    assert IssueEvaluation("line", 5, 7, "ann") in decide(view(head=5, **base), NOW)
+    tasks = (task("ann", round=8), TaskView("e2", "evaluate", 7, "ann", True))
+    sends = [a for a in decide(view(head=3, tasks=tasks, **base), NOW) if isinstance(a, SendTask)]
+    assert [a.kind for a in sends] == ["evaluate", "train"]
