@@ -12,6 +12,7 @@ from ..store import NewTask
 from ._base import Base, Disagreement, joins, misfit
 from ._commit import aggregate
 from ._context import Context
+from ._flower import NodeGone
 from ._genesis import publish_initial
 from ._lines import Line
 from ._nodes import Node
@@ -169,7 +170,10 @@ class Actions:
         node = context.nodes.live.get(action.identity)
         if node is None or not context.dispatch.has_room(line, base, action):
             return False
-        context.dispatch.send(line, base, action, address=node.address, now=context.clock())
+        try:
+            context.dispatch.send(line, base, action, address=node.address, now=context.clock())
+        except NodeGone:
+            return False  # it left since the last look; the next one finds it gone
         context.log.info("task_sent", adapter=line.name, round=action.round, kind=action.kind,
                          key=action.key, name=node.card.name)  # fmt: skip
         return True

@@ -58,7 +58,8 @@ def aggregate(
         limits: of blobs.
     """
     keys = set(counted)
-    found = [c for c in ledger.contributions(adapter, status="accepted") if c.task_key in keys]
+    waiting = ledger.contributions(adapter, status="accepted", counted=False)
+    found = [contribution for contribution in waiting if contribution.task_key in keys]
     if len(found) != len(keys):
         raise CoordinatorError(
             f"{adapter}: {len(keys) - len(found)} contributions that should be counted are not on "

@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ..client._protocol import Card, ProtocolError, ReplyEnvelope, TaskEnvelope, verify_reply
 from ..store import Ledger
-from ._flower import Failure, Incoming
+from ._flower import Failure, Incoming, NodeGone
 from ._outbox import Outbox, Sent
 
 PING_SECONDS: Final = 10.0
@@ -78,8 +78,8 @@ class Nodes:
             changed = True
         known = {node.address for node in self._live.values()} | self._asked | self._ignored
         for address in sorted(self._addresses - known):
-            self._asked.add(address)
-            self._ask("introduce", address, INTRODUCE_SECONDS)
+            if self._ask("introduce", address, INTRODUCE_SECONDS) is not None:
+                self._asked.add(address)
         for sent in self._outbox.overdue("ping", self._clock() - PING_SECONDS):
             changed |= self._unanswered(sent)
         return changed
@@ -140,8 +140,11 @@ class Nodes:
             return True
         if held.address == node.address:
             return False
-        self._ignored.add(node.address)  # until the ping is decided
         sent = self._ask("ping", held.address, PING_SECONDS)
+        if sent is None:
+            self._admit(node)
+            return True
+        self._ignored.add(node.address)  # until the ping is decided
         self._claims[sent.message_id] = node
         self._log.info("node_claimed", identity=node.identity, address=node.address)
         return False
@@ -192,19 +195,21 @@ class Nodes:
             if sent.purpose != "ping":
                 self._outbox.drop(sent)
 
-    def _ask(self, purpose: Any, address: int, patience_seconds: float) -> Sent:
+    def _ask(self, purpose: Any, address: int, patience_seconds: float) -> Sent | None:
+        """Ask a node to introduce itself; None when it has left since the last look."""
         self._count += 1
-        question = {
-            "epoch": self._epoch,
-            "count": self._count,
-        }  # an old answer fits no new question
-        return self._outbox.send(
-            TaskEnvelope.create("describe", config=question),
-            purpose=purpose,
-            address=address,
-            now=self._clock(),
-            ttl_seconds=patience_seconds,
-        )
+        # numbered, so that an old answer fits no new question
+        question = {"epoch": self._epoch, "count": self._count}
+        try:
+            return self._outbox.send(
+                TaskEnvelope.create("describe", config=question),
+                purpose=purpose,
+                address=address,
+                now=self._clock(),
+                ttl_seconds=patience_seconds,
+            )
+        except NodeGone:
+            return None
 
     def _put(
         self, identity: str, name: str, card: Mapping[str, Any], address: str | None, status: Any

@@ -99,12 +99,13 @@ class Outbox:
         self._session.confirm(sent.message_id)
 
     def drop(self, sent: Sent) -> None:
-        """Forget a message without an answer: nobody will give one."""
+        """Forget a message whose answer is not waited for; if it comes, Flower deletes it."""
         self._sent.pop(sent.message_id, None)
+        self._session.discard(sent.message_id)
 
     def hold(self, sent: Sent, now: float) -> float:
         """Forget a failed message; return when its task may be sent again (1, 2, 4 … 30 s)."""
-        self.drop(sent)
+        self._sent.pop(sent.message_id, None)
         self._session.confirm(sent.message_id)
         key = sent.envelope.task_key
         count = self._failures[key] = self._failures.get(key, 0) + 1
