@@ -3,13 +3,15 @@
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
-from polyrank.store import open_ledger
+from polyrank.store import _engine, _sql, open_ledger
 from polyrank.store._tables import Base
+from sqlalchemy import Engine
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 TABLES = sorted(Base.metadata.tables)
@@ -105,25 +107,61 @@ def sqlite_url(tmp_path, ready_sqlite) -> str:
     return f"sqlite:///{tmp_path}/registry.db"
 
 
+class Engines:
+    """One engine per kind of database for all tests: each new one compiles its SQL anew, which
+    took most of the time of this suite. Every test gets an empty database behind it."""
+
+    def __init__(self, folder: Path, ready: Path) -> None:
+        self.folder = folder
+        self.ready = ready
+        self.engines: dict[str, tuple[str, Engine]] = {}
+
+    def open_engine(self, url: str) -> tuple[str, Engine]:
+        if url not in self.engines:
+            self.engines[url] = _engine.open_engine(url)
+        return self.engines[url]
+
+    def empty_sqlite(self) -> str:
+        shutil.rmtree(self.folder)
+        self.folder.mkdir()
+        shutil.copy(self.ready, self.folder / "registry.db")
+        return f"sqlite:///{self.folder}/registry.db"
+
+    def fill_memory(self, engine: Engine, _url: str) -> None:
+        with engine.connect() as connection, sqlite3.connect(self.ready) as ready:
+            ready.backup(connection.connection.dbapi_connection)
+        ready.close()
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory, ready_sqlite):
+    return Engines(tmp_path_factory.mktemp("sqlite"), ready_sqlite)
+
+
 @pytest.fixture
-def open_local(request, tmp_path):
-    """open_local(backend) -> Ledger on an empty database, closed after the test."""
+def open_local(request, tmp_path, engines):
+    """open_local(backend) -> Ledger on an empty database, closed after the test or by the next."""
     opened = []
 
     def open_(backend: str):
-        if backend == "memory":
-            ledger = open_ledger("memory://")
-        elif backend == "sqlite":
-            ledger = open_ledger(request.getfixturevalue("sqlite_url"))
-        else:
-            server = request.getfixturevalue("postgres")
-            ledger = open_ledger(server.emptied(), blobs=tmp_path / "blobs")
+        while opened:
+            opened.pop().close()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(_sql, "open_engine", engines.open_engine)
+            if backend == "memory":
+                patched.setattr(_sql, "migrate", engines.fill_memory)
+                ledger = open_ledger("memory://")
+            elif backend == "sqlite":
+                ledger = open_ledger(engines.empty_sqlite())
+            else:
+                url = request.getfixturevalue("postgres").emptied()
+                ledger = open_ledger(url, blobs=tmp_path / "blobs")
         opened.append(ledger)
         return ledger
 
     yield open_
-    for ledger in opened:
-        ledger.close()
+    while opened:
+        opened.pop().close()
 
 
 LOCAL = ("memory", "sqlite", "postgresql")
