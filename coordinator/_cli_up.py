@@ -16,6 +16,7 @@ import typer
 
 from ._config import CoordinatorConfig, read_settings
 from ._errors import CoordinatorError
+from ._memory import return_large_buffers
 
 _NO_LINES = (
     "no adapter line is configured: nodes are greeted and the registry answers; add an "
@@ -70,6 +71,7 @@ def _run(settings: CoordinatorConfig, *, take_over: bool) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, tell)
+    return_large_buffers()
     from ._daemon import Coordinator  # torch and Flower: a wrong configuration is told without them
 
     coordinator = Coordinator(settings, take_over=take_over, terminal=sys.stderr)

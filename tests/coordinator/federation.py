@@ -127,7 +127,7 @@ class Federation:
         return found
 
     def wait_event(
-        self, name: str, *, count: int = 1, timeout: float = 150.0, **fields: object
+        self, name: str, *, count: int = 1, timeout: float = 200.0, **fields: object
     ) -> Event:
         """Wait for the count-th event of this name and these fields."""
         self.wait(
@@ -137,7 +137,7 @@ class Federation:
         )
         return self.events(name, **fields)[count - 1]
 
-    def wait(self, condition: Callable[[], object], what: str, timeout: float = 150.0) -> None:
+    def wait(self, condition: Callable[[], object], what: str, timeout: float = 200.0) -> None:
         end = time.monotonic() + timeout
         while not condition():
             for name, process in self.processes.items():
