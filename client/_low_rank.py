@@ -87,10 +87,17 @@ class Overlay:
         Modules that other nodes adapt and this one does not are laid beneath as well.
 
         Raises:
-            TaskRefused: the model has no such linear module, or one of another shape.
+            TaskRefused: the model has no such linear module, or one of another shape, or the
+                adapter lacks a head (it would keep the values of whatever came before).
         """
         for name in frozen.factors.keys() - self.terms.keys():
             self.terms[name] = LowRankTerm(_linear(self._model, name, frozen.factors[name].shape))
+        if missing := sorted(self.heads.keys() - dense.dense.keys()):
+            raise TaskRefused(
+                "missing_head",
+                f"the adapter has no values for {missing[0]}, a head that this node's checkpoint "
+                "lacks too: all nodes of an adapter load the same kind of model",
+            )
         for name, term in self.terms.items():
             term.set_trainable(trainable.factors.get(name) if trainable else None, self.device)
             term.set_frozen(frozen.factors.get(name), self.device)

@@ -26,6 +26,7 @@ from ._errors import ExportError
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+_PEFT_HEADS = ("classifier", "score")
 _REFUSED = {
     "use_dora": "DoRA",
     "lora_bias": "lora_bias",
@@ -47,6 +48,7 @@ def to_peft(
     *,
     task_type: str | None = None,
     base_model: str = "",
+    fan_in_fan_out: bool = False,
     metadata: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write an adapter so that ``PeftModel.from_pretrained`` loads it.
@@ -59,6 +61,7 @@ def to_peft(
         directory: created if need be; the two files are replaced one by one.
         task_type: PEFT's name, ``SEQ_CLS`` or ``CAUSAL_LM``; None: a plain ``PeftModel``.
         base_model: name or path of the base model, kept in the configuration.
+        fan_in_fan_out: the adapted modules keep their weights transposed (GPT-2's Conv1D).
         metadata: kept in the configuration under ``polyrank``'s own file, not in PEFT's.
 
     Returns:
@@ -76,6 +79,7 @@ def to_peft(
     for name, value in adapter.dense.items():
         tensors[f"{_PREFIX}{name}"] = value.detach().float().contiguous().clone()
     config = _config(factors, adapter, task_type, base_model)
+    config["fan_in_fan_out"] = fan_in_fan_out
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_durably(folder / WEIGHTS, [save(tensors, {"format": "pt"})], mode=0o644)
@@ -141,12 +145,11 @@ def _config(
         "alpha_pattern": unequal,
         "base_model_name_or_path": base_model or None,
         "bias": "none",
-        "fan_in_fan_out": False,
         "inference_mode": True,
         "init_lora_weights": True,
         "lora_alpha": common,
         "lora_dropout": 0.0,
-        "modules_to_save": sorted({n.rpartition(".")[0] for n in adapter.dense}) or None,
+        "modules_to_save": sorted({_saved_module(name) for name in adapter.dense}) or None,
         "peft_type": "LORA",
         "r": common,
         "rank_pattern": unequal,
@@ -155,6 +158,17 @@ def _config(
         "use_dora": False,
         "use_rslora": False,
     }
+
+
+def _saved_module(tensor: str) -> str:
+    """Name the module that PEFT saves for a head's tensor.
+
+    For SEQ_CLS PEFT saves ``classifier`` and ``score`` by itself; a module within one of them
+    (RoBERTa's ``classifier.dense``) must not be named besides, or it would be wrapped twice.
+    """
+    parts = tensor.split(".")[:-1]
+    ends = [place for place, part in enumerate(parts, start=1) if part in _PEFT_HEADS]
+    return ".".join(parts[: ends[0]] if ends else parts)
 
 
 def _pretty(value: Mapping[str, Any]) -> bytes:

@@ -107,7 +107,12 @@ class PeftTrainer:
     def peft_options(self) -> dict[str, Any]:
         """What PEFT's configuration says of this model, for exported adapters."""
         kind = "CAUSAL_LM" if self._is_language_model else "SEQ_CLS"
-        return {"task_type": kind, "base_model": str(self.settings.model_dir)}
+        modules = (self.model.get_submodule(name) for name in self._description.modules)
+        return {
+            "task_type": kind,
+            "base_model": str(self.settings.model_dir),
+            "fan_in_fan_out": any(not isinstance(module, torch.nn.Linear) for module in modules),
+        }
 
     @property
     def num_rows(self) -> int:

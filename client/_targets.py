@@ -65,10 +65,15 @@ def linear_shape(module: nn.Module) -> tuple[int, int] | None:
 
 
 def layer_stack(model: nn.Module) -> str | None:
-    """Return the name of the longest list of layers, or None when there is none."""
-    stacks = {
-        name: len(module) for name, module in modules_of(model) if isinstance(module, nn.ModuleList)
-    }
+    """Return the name of the longest list of layers, or None when there is none.
+
+    Lists within a layer (the experts of a mixture) are not stacks, however long they are.
+    """
+    stacks: dict[str, int] = {}
+    for name, module in modules_of(model):  # an outer module comes before those in it
+        is_inner = any(name.startswith(f"{outer}.") for outer in stacks)
+        if isinstance(module, nn.ModuleList) and not is_inner:
+            stacks[name] = len(module)
     return max(stacks, key=lambda name: stacks[name]) if stacks else None
 
 

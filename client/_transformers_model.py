@@ -113,14 +113,18 @@ def encode_texts(
 ) -> tuple[list[list[int]], int]:
     """Turn texts into token ids (at most ``max_length``), and name the padding id.
 
-    For language models the end-of-text token is added, so that a text's end is learned too.
+    For language models the end-of-text token is added, so that a text's end is learned too; not
+    to a text that was cut, which does not end there.
     """
     tokenizer = base.tokenizer
-    room = max_length - 1 if is_language_model else max_length
-    tokens: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=room)["input_ids"]
+    given: Any = tokenizer(list(texts), truncation=True, max_length=max_length)
+    tokens: list[list[int]] = given["input_ids"]
     pad: Any = getattr(base.module, "config").pad_token_id  # noqa: B009 (untyped)
-    if is_language_model and tokenizer.eos_token_id is not None:
-        tokens = [[*row, tokenizer.eos_token_id] for row in tokens]
+    end: Any = tokenizer.eos_token_id
+    if is_language_model and end is not None:
+        tokens = [
+            row if len(row) >= max_length or row[-1:] == [end] else [*row, end] for row in tokens
+        ]
     return [row or [pad] for row in tokens], int(pad)
 
 

@@ -18,7 +18,15 @@ from polyrank.client import (
     to_peft,
 )
 
-from .models import plain_logits, random_adapter, save_bert, save_llama, texts_of
+from .models import (
+    SIZES,
+    plain_logits,
+    random_adapter,
+    save_bert,
+    save_llama,
+    save_tokenizer,
+    texts_of,
+)
 
 TEXTS, LABELS = texts_of(6)
 
@@ -168,3 +176,24 @@ def test_other_methods_and_damaged_folders_are_refused(bert, tmp_path):
     weights.unlink()
     with pytest.raises(ExportError, match=r"lacks adapter_model\.safetensors"):
         from_peft(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "gpt2"])
+def test_nested_heads_and_transposed_layers_load_without_a_warning(tmp_path, kind):
+    torch.manual_seed(0)
+    if kind == "roberta":  # its head is classifier.dense and classifier.out_proj
+        model = transformers.RobertaModel(transformers.RobertaConfig(**SIZES))
+    else:  # its linear layers are Conv1D
+        config = transformers.GPT2Config(vocab_size=36, n_embd=32, n_layer=1, n_head=4)
+        model = transformers.GPT2Model(config)
+    model.save_pretrained(tmp_path / "base")
+    save_tokenizer(tmp_path / "base")
+    settings = PeftSettings(model_dir=tmp_path / "base", num_labels=2)
+    trainer = PeftTrainer(settings, TextRows(TEXTS, LABELS))
+    adapter = random_adapter(trainer.description, 2)
+    to_peft(adapter, tmp_path / "adapter", **trainer.peft_options)
+    whole = loaded_by_peft(tmp_path / "base", tmp_path / "adapter")
+    whole.config.pad_token_id = 0
+    found = plain_logits(whole, tmp_path / "base", TEXTS)
+    torch.testing.assert_close(found, trainer.logits(adapter, range(6)), atol=1e-4, rtol=0)
+    assert from_peft(tmp_path / "adapter").dense_shapes == adapter.dense_shapes

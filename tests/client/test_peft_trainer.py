@@ -1,5 +1,7 @@
 """PeftTrainer against plain models whose weights have the delta merged in."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import transformers
@@ -7,6 +9,7 @@ from polyrank.aggregation import Adapter, empty, encode, initial_dense, spectral
 from polyrank.aggregation import fresh_start as make_fresh
 from polyrank.client import DataError, PeftSettings, PeftTrainer, TaskRefused, TextRows, TrainTask
 from polyrank.client._metrics import metrics_of
+from polyrank.client._transformers_model import encode_texts
 
 from .models import merged_model, plain_logits, random_adapter, save_bert, save_llama, texts_of
 
@@ -77,7 +80,7 @@ def test_language_model_logits_equal_the_merged_model(llama):
     adapter = random_adapter(trainer.description, 3)
     model = merged_model(llama, adapter, task="causal-lm")
     tokenizer = transformers.AutoTokenizer.from_pretrained(llama)
-    ids = torch.tensor([[*tokenizer(TEXTS[0])["input_ids"], tokenizer.eos_token_id]])
+    ids = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])  # [SEP] is the end already
     with torch.no_grad():
         expected = model(ids).logits
     torch.testing.assert_close(trainer.logits(adapter, [0]), expected, atol=1e-5, rtol=1e-5)
@@ -214,7 +217,7 @@ def test_losses_of_a_language_model_are_summed_nats_per_token(llama):
     model = merged_model(llama, adapter, task="causal-lm")
     tokenizer = transformers.AutoTokenizer.from_pretrained(llama)
     for row, loss, tokens in zip([7, 3], found.losses, found.tokens, strict=True):
-        ids = torch.tensor([[*tokenizer(TEXTS[row])["input_ids"], tokenizer.eos_token_id]])
+        ids = torch.tensor([tokenizer(TEXTS[row])["input_ids"]])  # [SEP] is the end already
         with torch.no_grad():
             mean = model(ids, labels=ids).loss.item()
         assert tokens == ids.shape[1] - 1
@@ -296,3 +299,23 @@ def test_labels_and_rows_that_do_not_fit_are_refused(bert):
     ):
         with pytest.raises(DataError, match=said):
             PeftTrainer(PeftSettings(model_dir=bert, num_labels=2), rows)
+
+
+def test_the_end_is_learned_of_whole_texts_and_not_of_cut_ones(llama):
+    trainer = language_model(llama, max_length=6)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(llama)
+    end = tokenizer.eos_token_id
+    tokenizer.backend_tokenizer.post_processor = None  # it would end each text by itself
+    base = SimpleNamespace(tokenizer=tokenizer, module=trainer.model)
+    rows, _ = encode_texts(
+        base, ["w1 w2", "w1 w2 w3 w4 w5 w6 w7"], max_length=6, is_language_model=True
+    )
+    assert (len(rows[0]), rows[0][-1] == end) == (3, True)
+    assert (len(rows[1]), end in rows[1]) == (6, False)
+
+
+def test_an_adapter_without_a_head_is_refused_not_run_with_the_last_ones(trainer):
+    adapter = random_adapter(trainer.description, 2)
+    with pytest.raises(TaskRefused, match=r"classifier\.bias") as caught:
+        trainer.evaluate(Adapter(adapter.factors, {}), [0])
+    assert caught.value.reason == "missing_head"

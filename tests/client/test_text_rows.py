@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from polyrank.client import ConfigError, DataError, TextRows, hold_out
-from polyrank.client._targets import select_targets
+from polyrank.client._targets import layer_stack, select_targets
 from polyrank.client._text_rows import EncodedRows
 from polyrank.client._training_settings import read_settings
 
@@ -115,3 +115,10 @@ def test_a_pattern_reaches_modules_above_the_stack():
 def test_a_choice_of_nothing_says_what_there_is(targets, layers, said):
     with pytest.raises(ConfigError, match=said):
         select_targets(Stack(), targets, layers=layers)
+
+
+def test_a_layers_experts_are_not_taken_for_the_stack():
+    model = Stack()
+    model.layers[0]["experts"] = torch.nn.ModuleList(torch.nn.Linear(3, 3) for _ in range(20))
+    assert layer_stack(model) == "layers"
+    assert list(select_targets(model, ["query"], layers="top-1")) == ["layers.5.query"]
