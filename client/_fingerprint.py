@@ -7,6 +7,7 @@ so that a second start reads no weights.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import mmap
@@ -83,10 +84,11 @@ def _tensors_of(path: Path, cache_dir: Path | None) -> Tensors:
             return found
     tensors = _hash_file(path)
     if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(tensors), "utf-8")
-        partial.replace(kept)
+        with contextlib.suppress(OSError):  # no room or no right: the weights are read again
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            partial = kept.with_suffix(f".{os.getpid()}.partial")
+            partial.write_text(json.dumps(tensors), "utf-8")
+            partial.replace(kept)
     return tensors
 
 

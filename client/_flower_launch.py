@@ -14,6 +14,7 @@ Flower's programs run unchanged but for this:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
@@ -142,10 +143,12 @@ def _watch() -> None:
 def _trim_log() -> None:
     """Copy and empty the log file, which the parent opened for appending as our output."""
     path = os.environ.get("POLYRANK_LOG_FILE", "")
-    if path and os.path.exists(path) and os.path.getsize(path) > MAX_LOG_BYTES:
-        shutil.copyfile(path, f"{path}.1")
-        os.truncate(path, 0)
-        print(f"the log so far is in {path}.1", flush=True)
+    with contextlib.suppress(OSError):  # a full disk must not end the thread that watches
+        if path and os.path.getsize(path) > MAX_LOG_BYTES:
+            with contextlib.suppress(OSError):  # no room for the copy: the log still has its bound
+                shutil.copyfile(path, f"{path}.1")
+            os.truncate(path, 0)
+            print(f"the log so far is in {path}.1", flush=True)
 
 
 if __name__ == "__main__":

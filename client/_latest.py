@@ -74,7 +74,7 @@ class LatestAdapters:
         Args:
             adapter: the whole version.
             info: what is known of it; kept beside it as ``polyrank.json``.
-            options: ``task_type`` and ``base_model`` for PEFT's configuration.
+            options: ``task_type``, ``base_model``, ``fan_in_fan_out`` for PEFT's configuration.
 
         Raises:
             ExportError: the folder cannot be written.
@@ -86,12 +86,11 @@ class LatestAdapters:
         final = line / f"{info.number:06d}-{info.digest[:12]}"
         partial = line / f"{final.name}.partial"
         try:
-            shutil.rmtree(partial, ignore_errors=True)
-            to_peft(adapter, partial, metadata=stamped, **options)
-            if final.exists():
-                shutil.rmtree(final)
-            partial.rename(final)
-            sync_folder(line)
+            if not final.exists():  # a whole one, which a reader may have open: it stays
+                shutil.rmtree(partial, ignore_errors=True)
+                to_peft(adapter, partial, metadata=stamped, **options)
+                partial.rename(final)
+                sync_folder(line)
             _point(line / "latest", Path(final.name))
             _point(self._folder / "latest", final.relative_to(self._folder))
         except OSError as error:
@@ -104,7 +103,11 @@ class LatestAdapters:
         return self._folder / "adapters" / (f"%2E{name[1:]}" if name[:1] == "." else name or "%")
 
     def _prune(self, line: Path, newest: Path) -> None:
-        found = [p for p in line.iterdir() if p.is_dir() and not p.is_symlink() and p != newest]
+        there = [p for p in line.iterdir() if p.is_dir() and not p.is_symlink() and p != newest]
+        halves = [path for path in there if path.suffix == ".partial"]  # what a crash left
+        for path in halves:
+            shutil.rmtree(path, ignore_errors=True)
+        found = [path for path in there if path not in halves]
         found.sort(key=lambda path: path.stat().st_mtime_ns)
         for path in found[: max(0, len(found) + 1 - self._kept)]:
             shutil.rmtree(path, ignore_errors=True)

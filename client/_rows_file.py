@@ -41,7 +41,7 @@ def read_columns(
         raise DataError(f"data file {path} has an unknown ending: use {_ENDINGS}", path=path)
     try:
         rows = _picked(reader(), columns, path, max_rows)
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+    except (OSError, csv.Error, ValueError, RecursionError) as error:
         raise DataError(f"data file {path} cannot be read: {error}", path=path) from error
     if not rows[columns[0]]:
         raise DataError(f"data file {path} has no rows with {columns[0]!r}", path=path)
@@ -59,7 +59,8 @@ def class_indices(
     places = {name: index for index, name in enumerate(labels or map(str, range(num_labels)))}
     found: list[int] = []
     for row, value in enumerate(values, start=1):
-        plain = int(value) if isinstance(value, (bool, float)) and value == int(value) else value
+        is_whole = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
+        plain = int(value) if is_whole else value
         index = places.get(str(plain).strip())
         if index is None:
             allowed = ", ".join(list(places)[:10])

@@ -21,6 +21,7 @@ Blob = bytes | bytearray | memoryview
 _MAGIC = b"polyrank-task-1\n"
 _LENGTHS = struct.Struct("<QQ")
 _HEAD_BYTES = len(_MAGIC) + 32 + _LENGTHS.size
+_MAX_ENVELOPE_BYTES = 4 << 20
 _log = structlog.get_logger(__name__)
 
 
@@ -69,8 +70,7 @@ class TaskCache:
 
     def trainings(self) -> int:
         """Return the largest count of trainings in any kept reply, to repair a lost count."""
-        found = [kept[0].trainings for path in self._entries() if (kept := self.get(path.name))]
-        return max(found, default=0)
+        return max((_trainings_in(path) for path in self._entries()), default=0)
 
     def _entries(self) -> list[Path]:
         """List the kept files, oldest first."""
@@ -86,6 +86,18 @@ class TaskCache:
             total -= sizes[oldest]
             oldest.unlink(missing_ok=True)
             _log.info("cached_task_evicted", task_key=oldest.name, size_bytes=sizes[oldest])
+
+
+def _trainings_in(path: Path) -> int:
+    """Read the count in one entry without its blob: together the blobs may have many gigabytes."""
+    try:
+        with path.open("rb") as file:
+            envelope_bytes, _ = _LENGTHS.unpack(file.read(_HEAD_BYTES)[-_LENGTHS.size :])
+            if envelope_bytes > _MAX_ENVELOPE_BYTES:
+                return 0
+            return ReplyEnvelope.from_bytes(file.read(envelope_bytes)).trainings
+    except (OSError, struct.error, ProtocolError):
+        return 0  # damaged: dropped when it is asked for
 
 
 def _digest(*pieces: Blob) -> bytes:

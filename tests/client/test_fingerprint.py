@@ -90,3 +90,9 @@ def test_missing_things_are_named(tmp_path, bert):
         fingerprint(sharded, everything)
     with pytest.raises(ModelError, match="no tensor"):
         fingerprint(bert, lambda name: False)
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(bert, tmp_path):
+    (tmp_path / "file").write_text("")
+    found = fingerprint(bert, everything, cache_dir=tmp_path / "file" / "cache")
+    assert found == fingerprint(bert, everything)

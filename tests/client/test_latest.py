@@ -66,3 +66,22 @@ def test_two_lines_never_share_a_folder(tmp_path):
         write(latest, number, line)
     for number, line in enumerate(("a/b", "a-b", "a%2Fb", ".", ".."), start=1):
         assert from_peft(latest.path(line)).factors["q"].b[0, 0] == number
+
+
+def test_a_version_that_comes_again_is_never_taken_away_from_a_reader(tmp_path):
+    latest = LatestAdapters(tmp_path)
+    weights = write(latest, 1) / "adapter_model.safetensors"
+    before = weights.stat().st_ino
+    write(latest, 2)
+    assert write(latest, 1) == latest.path("support/en")
+    assert weights.stat().st_ino == before
+
+
+def test_what_crashes_left_does_not_push_a_version_out(tmp_path):
+    latest = LatestAdapters(tmp_path, kept_versions=2)
+    write(latest, 1)
+    line = tmp_path / "adapters" / "support%2Fen"
+    (line / "000007-eeeeeeeeeeee.partial").mkdir()
+    write(latest, 2)
+    found = sorted(path.name for path in line.iterdir())
+    assert found == ["000001-dddddddddddd", "000002-dddddddddddd", "latest"]

@@ -139,3 +139,15 @@ def test_a_trainer_is_made_from_the_file_alone(tmp_path):
     assert trainer.num_rows == 20
     assert {name.split(".")[3] for name in trainer.description.modules} == {"1"}
     assert list((tmp_path / "state" / "cache").iterdir())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.5, None, {"a": 1}])
+def test_a_value_that_is_no_class_is_named_with_its_row(tmp_path, value):
+    with pytest.raises(DataError, match="row 1 has the label"):
+        class_indices([value], labels=None, num_labels=2, path=tmp_path)
+
+
+def test_lines_nested_without_end_are_an_error_of_the_file(tmp_path):
+    (tmp_path / "deep.jsonl").write_text('{"text": ' + "[" * 100_000)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_columns(tmp_path / "deep.jsonl", ["text"])

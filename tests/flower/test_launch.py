@@ -127,3 +127,17 @@ def test_a_log_that_grew_too_large_is_moved(
     assert log.stat().st_size == 0
     assert (tmp_path / "superlink.log.1").stat().st_size == 101
     until(lambda: "superlink.log.1" in capsys.readouterr().out, 1, "a word about it")
+
+
+def test_a_full_disk_does_not_end_the_thread_that_watches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "superlink.log"
+    log.write_bytes(b"x" * 101)
+    (tmp_path / "superlink.log.1").mkdir()  # the copy fails, as it does without room
+    monkeypatch.setenv("POLYRANK_LOG_FILE", str(log))
+    monkeypatch.setattr(launch, "MAX_LOG_BYTES", 100)
+    launch._trim_log()
+    assert log.stat().st_size == 0
+    log.unlink()
+    launch._trim_log()
