@@ -188,6 +188,13 @@ class World(Federation):
     ):
         return super().wait_event(name, count=count, timeout=timeout, **fields)
 
+    def is_stopped(self, name: str) -> bool:
+        """Whether the process is paused; False, too, when it has ended: then `wait` says so."""
+        try:
+            return super().is_stopped(name)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
     def await_stop(self, name: str) -> None:
         self.wait(lambda: self.is_stopped(name), f"stop of {name}")
 
