@@ -58,7 +58,9 @@ def next_state(
     new = S + sum_k w_k (dense'_k - start_k).
 
     Updates are consumed one at a time, in order. Memory: per module at most one dense float32
-    delta and a quarter of it pending, plus one update; nothing is cut until the end.
+    delta and a quarter of it pending, plus one update; nothing is cut until the end. There, one
+    module after the other is decomposed: a dense one needs several float64 copies of its delta
+    meanwhile, and is let go before the next.
 
     Args:
         state: S, in spectral form.
@@ -91,15 +93,16 @@ def next_state(
     for start, cumulative, weight in updates:
         count += 1
         for name, factors in cumulative.factors.items():
-            change = _known(modules, name)
-            change.add(start.factors.get(name), factors, weight_for(weight, name))
+            share = weight_for(weight, name)
+            _known(modules, name).add(start.factors.get(name), factors, share)
         for name, value in cumulative.dense.items():
             total, share = _known(dense, name), weight_for(weight, name)
             total.add(value, share, name)
             if name in start.dense:
                 total.add(start.dense[name], -share, name)
     check_count(count)
-    cuts = {name: change.finish(caps.get(name), tolerance) for name, change in modules.items()}
+    # Each change is let go as it ends: its dense delta would lie beside the next one's SVD.
+    cuts = {name: modules.pop(name).finish(caps.get(name), tolerance) for name in list(modules)}
     result = collect(cuts, {name: total.total() for name, total in dense.items()})
     return Aggregated(result.adapter, result.error, count)
 

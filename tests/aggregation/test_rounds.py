@@ -250,3 +250,22 @@ def test_modules_heads_and_shapes_that_the_state_does_not_have_are_refused():
         next_state(state, [(state, state, 1.0)], state_rank={"x": 1})
     with pytest.raises(WeightError):
         next_state(state, [(state, state, {"v": 1.0})], state_rank=4)
+
+
+def test_a_module_is_let_go_before_the_next_is_decomposed(monkeypatch):
+    state = empty(dict.fromkeys("abc", (6, 5)))
+    update = Adapter({name: Factors(torch.ones(6, 1), torch.ones(1, 5)) for name in "abc"})
+    finish, alive, seen = rounds._ModuleChange.finish, weakref.WeakSet(), []
+
+    class Change(rounds._ModuleChange):
+        def __init__(self, name, factors):
+            super().__init__(name, factors)
+            alive.add(self)
+
+        def finish(self, rank, tolerance):
+            seen.append(len(alive))
+            return finish(self, rank, tolerance)
+
+    monkeypatch.setattr(rounds, "_ModuleChange", Change)
+    next_state(state, [(state, update, 1.0)], state_rank=2)
+    assert seen == [3, 2, 1]
