@@ -77,7 +77,7 @@ class RemoteRegistry(Registry):
         data: Source,
         *,
         profile: Mapping[str, Any] | None = None,
-        parents: Sequence[Parent] = (),
+        parents: Sequence[Parent | str] = (),
         origin: str = "import",
         metrics: Mapping[str, float] = EMPTY,
         tags: Mapping[str, str] = EMPTY,

@@ -120,7 +120,7 @@ class Registry(ABC):
         data: Source,
         *,
         profile: Mapping[str, Any] | None = None,
-        parents: Sequence[Parent] = (),
+        parents: Sequence[Parent | str] = (),
         origin: str = "import",
         metrics: Mapping[str, float] = EMPTY,
         tags: Mapping[str, str] = EMPTY,
@@ -128,7 +128,8 @@ class Registry(ABC):
     ) -> Version:
         """Make the next version of an adapter from canonical bytes.
 
-        Names, ranks and shapes are read from the bytes' header. A path or stream is copied in
+        Names, ranks and shapes are read from the bytes' header. A parent is a Parent, or a ref
+        for one without weight in the role "start". A path or stream is copied in
         pieces, never held whole. With an `idempotency_key` (per adapter) that was used before,
         the version made then is returned; without one every call makes a version, even of bytes
         that exist already (the bytes are stored once).

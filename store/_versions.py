@@ -34,7 +34,7 @@ class Publication:
 
     adapter: str
     profile: Mapping[str, Any] | None
-    parents: Sequence[Parent]
+    parents: Sequence[Parent | str]
     origin: str
     metrics: Mapping[str, float]
     tags: Mapping[str, str]

@@ -13,7 +13,7 @@ from . import _rows
 from ._blobs import Staged
 from ._database import next_number, now
 from ._errors import AlreadyExists, Conflict, InvalidValue, NotFound
-from ._find import adapter_id, adapter_row, version_row
+from ._find import adapter_id, adapter_row, resolve, version_row
 from ._header import Header
 from ._json import EMPTY, ReadOnlyDict, freeze
 from ._names import adapter_name, name_text, text, word
@@ -143,7 +143,7 @@ class NewVersion:
     staged: Staged
     header: Header
     profile: ReadOnlyDict | None
-    parents: Sequence[Parent]
+    parents: Sequence[Parent | str]
     origin: str
     metrics: ReadOnlyDict
     tags: ReadOnlyDict = NO_TAGS
@@ -189,9 +189,10 @@ def add_version(session: Session, adapter: AdapterRow, new: NewVersion) -> Versi
     return row
 
 
-def _parents(session: Session, parents: Sequence[Parent]) -> list[ParentRow]:
+def _parents(session: Session, parents: Sequence[Parent | str]) -> list[ParentRow]:
     rows: list[ParentRow] = []
-    for position, parent in enumerate(parents):
+    for position, given in enumerate(parents):
+        parent = _parent(session, given)
         found = adapter_row(session, parent.adapter)
         version_row(session, found, parent.number)
         if parent.weight is not None:
@@ -206,6 +207,13 @@ def _parents(session: Session, parents: Sequence[Parent]) -> list[ParentRow]:
             )
         )
     return rows
+
+
+def _parent(session: Session, given: Parent | str) -> Parent:
+    if isinstance(given, Parent):
+        return given
+    row = resolve(session, given)
+    return Parent(adapter=row.adapter.name, number=row.number)
 
 
 def add_metrics(

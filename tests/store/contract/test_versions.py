@@ -128,6 +128,14 @@ def test_parents_must_exist_and_are_kept_in_order(local, registry):
     assert registry.adapter("support/en").head == 2
 
 
+def test_a_parent_may_be_given_as_a_reference(local, registry):
+    first = local.publish("support/en", adapter_blob())
+    local.publish("support/en", adapter_blob(fill=1), parents=[first.ref])
+    assert registry.version("support/en").parents == (Parent(adapter="support/en", number=0),)
+    with pytest.raises(RefError):
+        local.publish("support/en", adapter_blob(), parents=["support/en@"])
+
+
 def test_bad_bytes_make_no_version(local, registry):
     with pytest.raises(InvalidBlob):
         local.publish("support/en", b"\x80\x04K\x01.")
