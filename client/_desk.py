@@ -19,7 +19,7 @@ import structlog
 from ._card import make_card
 from ._errors import ClientError, ProtocolError, TaskRefused, UnsupportedProtocol
 from ._flower import NodeInbox
-from ._protocol import ReplyEnvelope, TaskEnvelope, blob_digest
+from ._protocol import Card, ReplyEnvelope, TaskEnvelope, blob_digest
 from ._state import NodeState
 from ._task_cache import TaskCache
 from ._wire import Incoming
@@ -27,14 +27,18 @@ from ._work import Blob, Outcome, Worker, one_line
 
 _RECEIVE_SECONDS = 0.5
 _PROGRESS_LOG_SECONDS = 10.0
+_JOIN_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 Job = tuple[TaskEnvelope, Blob]
 Send = tuple[Incoming, Callable[[], None]]
 
 
-class _Stopped(Exception):
-    """The node is stopping: a training in progress is given up, to be asked for again."""
+class _Stopped(BaseException):
+    """The node is stopping: a training in progress is given up, to be asked for again.
+
+    Not an Exception: a trainer's own ``except Exception`` must not turn it into a failed task.
+    """
 
 
 class Desk:
@@ -59,27 +63,56 @@ class Desk:
         self._waiting: dict[str, list[Incoming]] = {}
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._sends: queue.SimpleQueue[Send | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name="worker", daemon=True),
-            threading.Thread(target=self._send_all, name="sender", daemon=True),
-        ]
+        self._failure: BaseException | None = None
+        self._is_joined = False
+        self._worker_thread = self._thread("worker", self._work)
+        self._sender_thread = self._thread("sender", self._send_all)
+        self._card()  # a description that no card can hold is an error now, not in the first round
 
     def serve(self) -> None:
-        """Receive until the client is stopped."""
-        for thread in self._threads:
-            thread.start()
+        """Receive until the client is stopped.
+
+        Raises:
+            ClientError: one of the threads failed; a node that hears and does nothing helps nobody.
+        """
+        self._worker_thread.start()
+        self._sender_thread.start()
         while not self._stopping.is_set():
             incoming = self._inbox.receive(_RECEIVE_SECONDS)
             if incoming is not None:
-                self._take(incoming)
+                self._attempt(incoming, partial(self._take, incoming))
+            del incoming  # its blob would stay in memory until the next task comes
+        if self._failure is not None:
+            raise ClientError(f"the node stopped: {one_line(self._failure)}") from self._failure
 
-    def close(self) -> None:
-        """End the threads; a training in progress ends at its next progress report."""
+    def stop_sending(self) -> None:
+        """Let the answers that are ready go out, and take no more."""
         self._jobs.put(None)
         self._sends.put(None)
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(timeout=5.0)
+        _join(self._sender_thread)
+
+    def close(self) -> None:
+        """Wait for the worker; a training in progress ends at its next progress report."""
+        _join(self._worker_thread)
+        if self._worker_thread.is_alive():
+            _log.warning("task_given_up", reason="it did not report progress while stopping")
+
+    def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                target()
+            except BaseException as error:  # else the node would go on, deaf, for months
+                self._failure = error
+                self._stopping.set()
+
+        return threading.Thread(target=run, name=name, daemon=True)
+
+    def _attempt(self, incoming: Incoming, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # one bad task must not end the thread of all others
+            _log.exception("answer_failed", task_kind=incoming.kind)
+            self._inbox.fail(incoming, one_line(error))
 
     def _take(self, incoming: Incoming) -> None:
         try:
@@ -94,20 +127,24 @@ class Desk:
             self._refuse(incoming, wrong, task=task)
         elif task.kind == "describe":
             self._send(incoming, self._describe(task), b"")
+            if not self._is_joined:
+                self._is_joined = True
+                _log.info("joined", server=self._worker.config.server, identity=own)
         else:
             self._sends.put((incoming, lambda: self._queue(incoming, task)))
 
     def _queue(self, incoming: Incoming, task: TaskEnvelope) -> None:
         """Answer from the cache, join the same task in flight, or give it to the worker."""
+        asker = replace(incoming, blob=b"")  # each copy would stay in memory during the training
         with self._lock:
             joined = self._waiting.get(task.task_key)
             if joined is not None:
-                joined.append(incoming)
+                joined.append(asker)
                 _log.info("task_joined", task_key=task.task_key)
                 return
             kept = self._cache.get(task.task_key)
             if kept is None:
-                self._waiting[task.task_key] = [incoming]
+                self._waiting[task.task_key] = [asker]
                 self._jobs.put((task, incoming.blob))
                 return
         reply, blob = kept
@@ -145,7 +182,7 @@ class Desk:
             reply = self._finish(task, outcome)
         except _Stopped:
             return None, b""
-        except Exception as error:  # whatever the owner's code raises becomes an error reply
+        except (Exception, SystemExit) as error:  # whatever the owner's code raises is a reply
             if not isinstance(error, ClientError):
                 _log.exception("task_failed", task_kind=task.kind, task_key=task.task_key)
             return self._error(one_line(error), task=task), b""
@@ -184,15 +221,17 @@ class Desk:
         return progress
 
     def _describe(self, task: TaskEnvelope) -> ReplyEnvelope:
-        card = make_card(
+        blank = self._blank("describe")
+        return replace(blank, task_key=task.task_key, card=self._card().to_json())
+
+    def _card(self) -> Card:
+        return make_card(
             self._worker.config,
             self._worker.trainer.description,
             model_loads=self._model_loads(),
             trainings=self._state.trainings,
             started_at=self._started_at,
         )
-        blank = self._blank("describe")
-        return replace(blank, task_key=task.task_key, card=card.to_json())
 
     def _refuse(
         self,
@@ -240,13 +279,8 @@ class Desk:
 
     def _send_all(self) -> None:
         while (entry := self._sends.get()) is not None:
-            incoming, send = entry
-            try:
-                send()
-            except Exception as error:  # one bad answer must not end the thread of all others
-                _log.exception("answer_failed", task_kind=incoming.kind)
-                self._inbox.fail(incoming, one_line(error))
-            del entry, incoming, send
+            self._attempt(*entry)
+            del entry
 
     def _send(self, incoming: Incoming, reply: ReplyEnvelope, blob: Blob) -> None:
         envelope = reply.to_bytes()
@@ -255,3 +289,8 @@ class Desk:
         )
         if not taken:
             _log.info("reply_not_taken", task_key=reply.task_key, task_kind=reply.kind)
+
+
+def _join(thread: threading.Thread) -> None:
+    if thread.is_alive():
+        thread.join(timeout=_JOIN_SECONDS)

@@ -105,6 +105,12 @@ class SuperNode:
         self._thread = threading.Thread(target=self._supervise, name="supernode", daemon=True)
         self._thread.start()
 
+    def begin_stop(self) -> None:
+        """Ask the process to end and return at once; `stop` waits for it."""
+        self._stopping.set()
+        if self._child is not None:
+            self._child.terminate()
+
     def stop(self) -> None:
         """Stop the process in good order: the SuperLink is told that the node leaves."""
         self._stopping.set()
@@ -303,11 +309,22 @@ def _error(reason: str) -> Error:
     return Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason[:2000])
 
 
+def reply_to(request: Message, content: RecordDict | Error) -> Message:
+    """Build the answer; it lives as long as its request, whatever this machine's clock says.
+
+    Flower dates a reply by the node's clock: one that is ahead would make it expired at birth.
+    """
+    message = Message(content, reply_to=request)  # type: ignore[call-overload]
+    message.metadata.created_at = request.metadata.created_at
+    message.metadata.ttl = request.metadata.ttl
+    return message
+
+
 def _answer(task: RuntimeTask, request: Message, content: RecordDict | Error) -> bool:
     """Push an answer and end the task; False if nobody wants it any more."""
     sent = False
     try:
-        task.push(Message(content, reply_to=request))  # type: ignore[call-overload]
+        task.push(reply_to(request, content))
         sent = True
     except LinkError as error:
         _log.warning("answer_not_taken run_id=%s error=%s", task.run_id, error)

@@ -15,6 +15,7 @@ from ._client_config import ClientConfig
 from ._desk import Desk
 from ._flower import NodeInbox, SuperNode
 from ._latest import LatestAdapters, VersionInfo
+from ._reachability import Reachability
 from ._state import NodeState
 from ._trainer import Trainer
 from ._work import Worker
@@ -68,32 +69,41 @@ class AdaptationClient:
 
         Raises:
             StateLocked, StateError: the state directory cannot be used.
-            ClientError: Flower's SuperNode cannot be started.
+            ProtocolError: the trainer's description does not fit on a card.
+            ClientError: Flower's SuperNode cannot be started, or a thread of the node failed.
         """
         with NodeState(self.config.state_dir) as state, _signals(self.stop):
             _log.info("node_started", node=self.config.name, identity=state.key.identity)
-            with SuperNode(self.config.server, self.config.state_dir) as supernode:
-                inbox = NodeInbox(supernode)
-                desk = Desk(self._worker, state, inbox, stopping=self._stopping)
-                try:
-                    desk.serve()
-                finally:
-                    self._stopping.set()
-                    desk.close()
-                    inbox.close()
+            supernode = SuperNode(self.config.server, self.config.state_dir)
+            inbox = NodeInbox(supernode)
+            desk = Desk(self._worker, state, inbox, stopping=self._stopping)
+            try:
+                supernode.start()
+                Reachability(self.config.server, supernode.log_path, self._stopping).start()
+                desk.serve()
+            finally:
+                self._stopping.set()
+                desk.stop_sending()
+                inbox.close()
+                supernode.begin_stop()  # its end and the worker's are waited for together
+                desk.close()
+                supernode.stop()
             _log.info("node_stopped", node=self.config.name)
 
 
 @contextmanager
 def _signals(stop: Callable[[], None]) -> Generator[None]:
-    """Stop on SIGINT and SIGTERM; a second SIGINT ends the process at once."""
+    """Stop on SIGINT and SIGTERM; a second SIGINT ends the process at once.
+
+    What is on disk stays usable whenever the process ends, and the SuperNode ends with it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def ended(number: int, frame: FrameType | None) -> None:
         stop()
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:

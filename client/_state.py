@@ -53,8 +53,10 @@ class NodeState:
             self._save_counts()
 
     def close(self) -> None:
-        """Let the next process in."""
-        os.close(self._lock)
+        """Let the next process in; closing twice is fine."""
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
 
     def __enter__(self) -> NodeState:
         return self

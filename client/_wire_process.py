@@ -26,6 +26,7 @@ class Child:
         home, log = home.resolve(), log.resolve()
         home.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
+        self._is_asked = False
         with log.open("ab") as sink:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", _LAUNCHER, program, *arguments],
@@ -53,10 +54,16 @@ class Child:
         except subprocess.TimeoutExpired:
             return None
 
+    def terminate(self) -> None:
+        """Ask it to end, and do not wait; once, since Flower takes a second signal as a kill."""
+        if self.poll() is None and not self._is_asked:
+            self._is_asked = True
+            self._process.send_signal(signal.SIGTERM)
+
     def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
         """Ask it to end, then make it."""
         if self.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self.terminate()
             if self.wait(grace_seconds) is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)

@@ -47,6 +47,8 @@ def test_the_card_tells_what_the_node_is(link, started):
     assert card.modules == {"hidden": (16, 8)}
     assert card.process_id == node.process.pid
     assert card.model_loads == 1
+    for word in ("server_reached", "joined"):
+        until(lambda word=word: word in node.output.read_text(), 10, f"the line {word}")
 
 
 def test_the_own_loop_joins_and_learns(link, started, identity):
@@ -76,7 +78,7 @@ def test_the_same_task_is_answered_from_disk_and_trained_once(link, started, ide
 
 
 def test_describe_is_answered_while_a_training_runs_and_equal_tasks_join(link, started, identity):
-    config = {"steps": 6000, "learning_rate": 0.001}
+    config = {"steps": 4000, "learning_rate": 0.001}
     task = train(identity, BLOB, round=3, config=config)
     trained = link.ask(started[1], TaskEnvelope.create("describe"))[0].trainings
     messages = [link.send(started[1], task, BLOB) for _ in range(2)]
