@@ -98,6 +98,7 @@ ends = ""
 """
 
 PLAIN_APP = """\
+import os
 import resource
 import time
 

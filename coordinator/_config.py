@@ -96,7 +96,7 @@ class LimitsConfig(_Section):
     """`[limits]`: sizes that bound what a node can make the daemon hold."""
 
     max_adapter_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024**3
-    max_inflight_bytes: Annotated[int, Field(ge=1024)] = 512 * 1024**2
+    max_inflight_bytes: Annotated[int, Field(ge=1024)] = 1024**3
 
 
 class AdapterConfig(_Section):
