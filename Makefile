@@ -52,7 +52,8 @@ proto: setup  ## write the registry's protobuf code anew, after a change of regi
 	@$(BIN)/python store/_generate.py
 
 bench: setup  ## the benchmarks; tables are printed, JSON goes to benchmarks/results
-	@$(BIN)/python benchmarks/round_overhead.py
+	@mkdir -p benchmarks/results
+	@$(BIN)/python benchmarks/round_overhead.py --json benchmarks/results/round_overhead.json
 
 soak: setup  ## the whole crash matrix and other long runs
 	@$(BIN)/python -m pytest -m soak $(ARGS)
