@@ -123,9 +123,13 @@ def number(*, low: float = 0.0) -> Check:
     def check(name: str, value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise _bad(name, "a number", value)
-        if not math.isfinite(value) or value < low:
+        try:
+            found = float(value)
+        except OverflowError:  # an integer beyond any float
+            found = math.inf
+        if not math.isfinite(found) or found < low:
             raise _bad(name, f"a finite number of at least {low}", value)
-        return float(value)
+        return found
 
     return check
 

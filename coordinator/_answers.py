@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..client._protocol import ReplyEnvelope
-from ..store import InvalidBlob
+from ..store import InvalidBlob, InvalidValue
 from ._actions import based
 from ._context import Context
 from ._flower import Failure, Incoming
 from ._lines import Line
 from ._outbox import Sent
-from ._replies import BadReply, check_evaluation, check_training, open_reply
+from ._replies import BadReply, check_evaluation, check_training, open_reply, printable
 
 
 class Answers:
@@ -33,7 +33,7 @@ class Answers:
                 self._accept(line, sent, answer, reply)
             else:
                 self._record(line, sent, reply)
-        except (BadReply, InvalidBlob) as error:
+        except (BadReply, InvalidBlob, InvalidValue) as error:
             self._reject(line, sent, str(error))
             return
         context.nodes.update(reply)
@@ -62,14 +62,16 @@ class Answers:
         context.ledger.record_metrics(ref, metrics, identity=task.identity, epoch=context.epoch)
         context.ledger.close_task(task.task_key, state="done", epoch=context.epoch)
         context.log.info("version_evaluated", adapter=line.name, number=task.start_number,
-                         identity=task.identity, **metrics)  # fmt: skip
+                         identity=task.identity, metrics=metrics)  # fmt: skip
 
     def _reject(self, line: Line, sent: Sent, reason: str) -> None:
-        context, task = self._context, sent.envelope
+        context, task, reason = self._context, sent.envelope, printable(reason)
         if task.kind == "train":
             context.ledger.reject(task.task_key, reason=reason, epoch=context.epoch)
         else:
-            context.ledger.close_task(task.task_key, state="rejected", epoch=context.epoch)
+            context.ledger.close_task(
+                task.task_key, state="rejected", reason=reason, epoch=context.epoch
+            )
         context.outbox.finish(sent)
         context.log.warning("reply_rejected", adapter=line.name, round=task.round, kind=task.kind,
                             identity=task.identity, key=task.task_key, reason=reason)  # fmt: skip

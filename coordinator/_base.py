@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
+from ..aggregation import AdapterError, empty, initial_dense
 from ..client._protocol import Card
 
 Shape = tuple[int, ...]
@@ -94,6 +95,30 @@ def agree(
     if not modules:
         return Disagreement("the nodes' cards name no target module")
     return Base(chosen, modules, dict(dense))
+
+
+def unusable(card: Card, *, max_adapter_bytes: int) -> str:
+    """Say why no line could ever use what a card claims, or "" when nothing is wrong with it."""
+    if not card.name.isprintable():
+        return "its name is not printable: correct name in the node's configuration"
+    for name, shape in card.modules.items():
+        if len(shape) != 2:
+            return f"module {name!r} has shape {list(shape)}: a target module is a matrix"
+    for name, shape in card.dense.items():
+        if not shape:
+            return f"dense tensor {name!r} has no axes: a dense tensor has 1 to 8"
+    modules = {name: (shape[0], shape[1]) for name, shape in card.modules.items()}
+    size = Base(card.fingerprint, modules, card.dense).size_bytes(1)
+    if size > max_adapter_bytes:
+        return (
+            f"even of rank 1 its adapter has {size} bytes, limits.max_adapter_bytes is "
+            f"{max_adapter_bytes}: adapt fewer modules, or raise the limit"
+        )
+    try:  # the names, and whether they can stand side by side
+        empty(modules, initial_dense(dict.fromkeys(card.dense, (1,)), 0))
+    except AdapterError as error:
+        return str(error)
+    return ""
 
 
 def misfit(card: Card, base: Base) -> str:

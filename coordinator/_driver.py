@@ -62,7 +62,14 @@ class Driver:
             log=log,
             clock=clock,
             outbox=outbox,
-            nodes=Nodes(ledger, outbox, log, epoch=epoch, clock=clock),
+            nodes=Nodes(
+                ledger,
+                outbox,
+                log,
+                epoch=epoch,
+                clock=clock,
+                max_adapter_bytes=config.limits.max_adapter_bytes,
+            ),
             dispatch=Dispatch(ledger, outbox, config.limits),
             limits=Limits(max_bytes=config.limits.max_adapter_bytes),
         )

@@ -106,6 +106,9 @@ _LEADING = frozenset({"timestamp", "level", "event"})
 def _short(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = str(value)
+    if isinstance(value, Mapping):
+        items = cast("Mapping[object, object]", value).items()
+        return ",".join(f"{key}={_short(item)}" for key, item in items)
+    text = "".join(c if c.isprintable() else "?" for c in str(value))
     is_digest = len(text) == 64 and all(c in "0123456789abcdef" for c in text)
     return text[:12] if is_digest else (f'"{text}"' if " " in text else text)

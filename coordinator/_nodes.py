@@ -16,8 +16,10 @@ from structlog.typing import FilteringBoundLogger
 
 from ..client._protocol import Card, ProtocolError, ReplyEnvelope, TaskEnvelope, verify_reply
 from ..store import Ledger
+from ._base import unusable
 from ._flower import Failure, Incoming, NodeGone
 from ._outbox import Outbox, Sent
+from ._replies import printable
 
 PING_SECONDS: Final = 10.0
 INTRODUCE_SECONDS: Final = 300.0
@@ -43,12 +45,14 @@ class Nodes:
         *,
         epoch: int,
         clock: Callable[[], float],
+        max_adapter_bytes: int,
     ) -> None:
         self._ledger = ledger
         self._outbox = outbox
         self._log = log
         self._epoch = epoch
         self._clock = clock
+        self._max_adapter_bytes = max_adapter_bytes
         self._live: dict[str, Node] = {}
         self._addresses: set[int] = set()
         self._asked: set[int] = set()
@@ -120,14 +124,18 @@ class Nodes:
                 raise ProtocolError("the reply answers another question", field="task_key")
             if reply.status != "ok":
                 raise ProtocolError(reply.error or "the node refused without a reason")
-            return Node(reply.identity, sent.address, reply.read_card())
+            card = reply.read_card()
+            if reason := unusable(card, max_adapter_bytes=self._max_adapter_bytes):
+                raise ProtocolError(f"the card cannot be used: {reason}", field="card")
+            return Node(reply.identity, sent.address, card)
         except ProtocolError as error:
+            reason = printable(str(error))
             self._ignored.add(sent.address)
-            self._log.warning("node_refused", address=sent.address, reason=str(error))
+            self._log.warning("node_refused", address=sent.address, reason=reason)
             self._ledger.record_event(
                 "node_refused",
                 subject=f"address {sent.address}",
-                payload={"reason": str(error)},
+                payload={"reason": reason},
                 epoch=self._epoch,
             )
             return None

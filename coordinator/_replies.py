@@ -11,6 +11,8 @@ from ..client._protocol import ProtocolError, ReplyEnvelope, TaskEnvelope, verif
 from ._base import Base
 from ._flower import Incoming
 
+MAX_REASON_CHARS = 2000
+
 
 class BadReply(Exception):
     """A reply that cannot be used; the message is the reason that goes on record."""
@@ -91,6 +93,11 @@ def check_evaluation(reply: ReplyEnvelope) -> dict[str, float]:
     if not metrics:
         raise BadReply("the evaluation has no metrics")
     return {**metrics, "num_examples": float(reply.num_examples)}
+
+
+def printable(reason: str) -> str:
+    """Return a reason as one line that may quote what a node sent: records and logs can keep it."""
+    return "".join(c if c.isprintable() else "?" for c in reason[:MAX_REASON_CHARS])
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:
