@@ -28,7 +28,7 @@ from typing import Any, Final
 
 BUSY_POLL_SECONDS: Final = 0.1
 IDLE_POLL_SECONDS: Final = 1.0
-BUSY_FOR_SECONDS: Final = 60.0
+EASE: Final = 20.0
 LOCAL_POLL_SECONDS: Final = 0.05
 PULL_RETRY_SECONDS: Final = 0.05
 MAX_RECONNECT_SECONDS: Final = 5
@@ -39,8 +39,8 @@ EXIT_LOOP_ENDED: Final = 75
 class Loop:
     """Changes three things in the main loop of Flower's SuperNode.
 
-    - It asks for messages every 0.1 s while there was work in the last minute, every second
-      otherwise; Flower asks every 3 s.
+    - It asks for messages every 0.1 s just after work, and eases off to every second within 20 s,
+      so that many waiting nodes do not keep the SuperLink busy; Flower asks every 3 s.
     - It does not wait for the answer to one message before it asks for the next, so that a node
       can say who it is, or join a second request to the first, while it trains for an hour.
     - It notices an answer of the node within 0.05 s instead of 0.5 s.
@@ -74,8 +74,8 @@ class Loop:
             time.sleep(LOCAL_POLL_SECONDS)
             return
         now = time.monotonic()
-        busy = now - self._worked_at < BUSY_FOR_SECONDS
-        until = now + (BUSY_POLL_SECONDS if busy else IDLE_POLL_SECONDS)
+        pause = max((now - self._worked_at) / EASE, BUSY_POLL_SECONDS)
+        until = now + min(pause, IDLE_POLL_SECONDS)
         while time.monotonic() < until and not self._answered():
             time.sleep(LOCAL_POLL_SECONDS)
 
