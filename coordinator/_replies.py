@@ -6,12 +6,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..aggregation import AdapterError, Limits, check_update, decode
+from torch import Tensor
+
+from ..aggregation import Adapter, AdapterError, Limits, check_update, decode
 from ..client._protocol import ProtocolError, ReplyEnvelope, TaskEnvelope, verify_reply
 from ._base import Base
 from ._flower import Incoming
 
 MAX_REASON_CHARS = 2000
+# Far above any training, and far enough below float32's 3e38 that no sum or product overflows.
+MAX_VALUE = 1e15
+MAX_DELTA = 1e12
 
 
 class BadReply(Exception):
@@ -59,8 +64,9 @@ def check_training(
     """Decode an update within limits and check that it fits the task.
 
     Raises:
-        BadReply: too large, no adapter, unknown names, wrong shapes or dtype, NaN or infinity, a
-            rank above the task's, no examples, or metrics that are not finite.
+        BadReply: too large, no adapter, unknown names, wrong shapes or dtype, NaN or infinity,
+            values that would overflow, a rank above the task's, no examples, or metrics that are
+            not finite.
     """
     size = len(answer.blob)
     if task.max_adapter_bytes and size > task.max_adapter_bytes:
@@ -79,12 +85,38 @@ def check_training(
         )
     except AdapterError as error:
         raise BadReply(str(error)) from error
+    _check_size(update)
     return Update(
         answer.blob,
         reply.num_examples,
         finite(reply.metrics),
         reply.approximate or task.approximate,
     )
+
+
+def _check_size(update: Adapter) -> None:
+    """Refuse finite values whose aggregate is not: accepted, they would stop the line for good."""
+    for name, factors in update.factors.items():
+        b, a = _largest(factors.b), _largest(factors.a)
+        if max(b, a) > MAX_VALUE or b * a * factors.b.shape[1] > MAX_DELTA:
+            raise BadReply(
+                f"module {name!r} has values up to {b:.1e} and {a:.1e}: no training gives a delta "
+                f"above {MAX_DELTA:.0e}; lower the learning rate"
+            )
+    for name, value in update.dense.items():
+        if _largest(value) > MAX_DELTA:
+            raise BadReply(
+                f"dense tensor {name!r} has values up to {_largest(value):.1e}, the limit is "
+                f"{MAX_DELTA:.0e}: lower the learning rate"
+            )
+
+
+def _largest(values: Tensor) -> float:
+    """Return the largest absolute value, without a copy."""
+    if not values.numel():
+        return 0.0
+    low, high = values.aminmax()
+    return max(-float(low), float(high))
 
 
 def check_evaluation(reply: ReplyEnvelope) -> dict[str, float]:

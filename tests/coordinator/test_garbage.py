@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
+from polyrank.aggregation import Adapter, Factors, decode, encode
 from polyrank.client._protocol import canonical_json
 
 from .conftest import MakeLoop
-from .test_driver import TWO, events, node
+from .test_driver import TWO, events, node, with_blob
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -97,3 +99,27 @@ def test_a_node_with_garbage_on_its_card_stops_nobody(make_loop: MakeLoop, what:
                if e.kind in ("node_refused", "node_misfit")]  # fmt: skip
     assert len(reasons) == 1
     assert reasons[0].isprintable()
+
+
+@pytest.mark.parametrize(
+    ("b", "a", "dense"), [(1e30, 1e30, 1.0), (3e38, 1e-30, 1.0), (1.0, 1.0, 1e20)]
+)
+def test_an_update_whose_aggregate_would_overflow_does_not_stop_the_line(
+    make_loop: MakeLoop, b: float, a: float, dense: float
+):
+    def huge(data: bytes) -> bytes:
+        real = decode(data)
+        factors = {
+            name: Factors(torch.full_like(f.b, b), torch.full_like(f.a, a))
+            for name, f in real.factors.items()
+        }
+        heads = {name: torch.full_like(value, dense) for name, value in real.dense.items()}
+        return encode(Adapter(factors, heads))
+
+    loop = make_loop(TWO, rounds=2, quorum=1)
+    node(loop, "bob").tamper = with_blob(huge)
+    loop.run()
+    assert loop.head() == 2
+    rejected = [c for c in loop.registry.contributions("line") if c.status == "rejected"]
+    assert {c.identity for c in rejected} == {node(loop, "bob").identity}
+    assert "learning rate" in rejected[0].reason
