@@ -18,16 +18,28 @@ from typing import Any, Final, TextIO
 
 from structlog.typing import FilteringBoundLogger
 
-from ..store import AddressInUse, Ledger, Server, StaleEpoch, StoreError, open_ledger, serve
+from ..store import (
+    AddressInUse,
+    Ledger,
+    Server,
+    StaleEpoch,
+    StorageFailure,
+    StoreBusy,
+    StoreError,
+    open_ledger,
+    serve,
+)
 from ._config import CoordinatorConfig
 from ._driver import Driver
 from ._errors import CoordinatorError, LinkDown, PortBusy, StaleDriver
 from ._files import DataDirLock, end_superlink, remove_daemon_file, write_daemon_file
-from ._flower import DriverSession, LinkError, LinkLost, PortInUse, SuperLink, WireLimits
+from ._flower import DriverSession, LinkError, PortInUse, SuperLink, WireLimits
 from ._log import open_log
 
 STOP_SECONDS: Final = 30.0
 _MAX_RESTART_PAUSE_SECONDS: Final = 30.0
+_STEADY_SECONDS: Final = 60.0  # a run that lasted this long was a good one
+_PATIENCE: Final = 4  # failures in a row after which a SuperLink that is alive counts as hung
 
 
 class Coordinator:
@@ -176,20 +188,27 @@ class Coordinator:
         except (CoordinatorError, StoreError, LinkError) as error:
             self._failure = error
         except BaseException as error:
-            log.error("driver_failed", error=f"{type(error).__name__}: {error}")
             self._failure = error
+            log.error("driver_failed", error=f"{type(error).__name__}: {error}")
+        self._stop.set()
         if self._failure is None:
             log.info("daemon_stopping", epoch=self._epoch)
         else:
             log.error("daemon_failed", epoch=self._epoch, reason=str(self._failure))
-        self._stop.set()
 
     def _supervise(self, ledger: Ledger, link: SuperLink, log: FilteringBoundLogger) -> None:
-        pause = 0.5
+        """Go on in a new run, or with a new SuperLink, after what passes: months are long.
+
+        That is trouble with Flower, and a database or disk that is busy or full; all of it is told
+        in the log, and tried again after at most 30 s.
+        """
+        pause, failures = 0.5, 0
         limits = WireLimits(max_blob_bytes=self.config.limits.max_adapter_bytes)
         while not self._stop.is_set():
             began = time.monotonic()
             try:
+                if failures:
+                    self._restart_link(ledger, link, log, is_hung=failures > _PATIENCE)
                 with DriverSession(link.address, limits=limits) as session:
                     log.info("run_opened", run_id=str(session.run_id))
                     driver = Driver(
@@ -197,23 +216,28 @@ class Coordinator:
                     )
                     driver.run(self._stop)
                 return
-            except LinkLost as error:
+            except LinkError as error:
+                failures = 1 if time.monotonic() - began > _STEADY_SECONDS else failures + 1
                 log.warning("link_lost", reason=str(error), superlink=link.poll())
-            pause = 0.5 if time.monotonic() - began > 60 else pause * 2
+            except (StoreBusy, StorageFailure) as error:
+                failures = 1
+                log.error("store_failed", reason=str(error))
+            pause = 0.5 if time.monotonic() - began > _STEADY_SECONDS else pause * 2
             self._stop.wait(min(pause, _MAX_RESTART_PAUSE_SECONDS) - 0.5)
-            self._restart_link(ledger, link, log)
 
-    def _restart_link(self, ledger: Ledger, link: SuperLink, log: FilteringBoundLogger) -> None:
-        """Start the SuperLink again if it is down; never in place of a newer daemon's."""
+    def _restart_link(
+        self, ledger: Ledger, link: SuperLink, log: FilteringBoundLogger, *, is_hung: bool
+    ) -> None:
+        """Start the SuperLink again if it is down or hung; never in place of a newer daemon's."""
         current = ledger.epoch()
         if current != self._epoch:
             raise StaleDriver(self._epoch, current)
         if link.poll() is None:
-            return
-        try:
-            link.start()
-        except PortInUse as error:
-            raise PortBusy(error.host, error.port, "superlink.port") from error
+            if not is_hung:
+                return
+            log.warning("superlink_hung", pid=link.pid)
+            link.stop()
+        link.start()
         log.info("superlink_started", pid=link.pid, address=link.address)
 
     def _facts(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import os
 import signal
 import threading
 from collections.abc import Generator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -40,17 +40,20 @@ class _Sink:
     def write(self, **fields: Any) -> None:
         """Write one event, then stop the process if this is the point that was asked for."""
         with self._lock:
-            if not self._file.closed:
-                self._file.write(json.dumps(fields, default=str, ensure_ascii=False) + "\n")
-            if self._terminal is not None:
-                print(_line(fields), file=self._terminal, flush=True)
+            # a full disk, or a terminal that is gone, must not stop the rounds
+            with suppress(OSError, ValueError):
+                if not self._file.closed:
+                    self._file.write(json.dumps(fields, default=str, ensure_ascii=False) + "\n")
+            with suppress(OSError, ValueError):
+                if self._terminal is not None:
+                    print(_line(fields), file=self._terminal, flush=True)
         self._pause(str(fields.get("event", "")))
 
     debug = info = warning = error = write
 
     def close(self) -> None:
         """Close the file; what a thread still says then goes to the terminal only."""
-        with self._lock:
+        with self._lock, suppress(OSError):
             self._file.close()
 
     def _pause(self, event: str) -> None:

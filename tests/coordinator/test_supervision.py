@@ -1,0 +1,102 @@
+"""What the daemon outlives: trouble of Flower, of the disk, of its terminal."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+from polyrank.client._wire import LinkError, LinkLost
+from polyrank.coordinator import Coordinator, CoordinatorConfig, _daemon
+from polyrank.coordinator._log import open_log
+from polyrank.store import Conflict, StorageFailure, open_ledger
+
+
+class Link:
+    """Has the methods of SuperLink; it is alive, whether it answers or not."""
+
+    address = "127.0.0.1:1"
+    pid = 1
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def poll(self) -> int | None:
+        return 0 if self.calls[-1:] == ["stop"] else None
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+
+@pytest.fixture
+def supervise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that runs drivers which fail one after the other, then end well."""
+
+    def run(failures: list[Exception]) -> Link:
+        class Session:
+            run_id = 7
+
+            def __init__(self, *_: Any, **__: Any) -> None: ...
+
+            def __enter__(self) -> Session:
+                return self
+
+            def __exit__(self, *_: object) -> None: ...
+
+        class Driver:
+            def __init__(self, *_: Any, **__: Any) -> None: ...
+
+            def run(self, stop: object) -> None:
+                if failures:
+                    raise failures.pop(0)
+
+        monkeypatch.setattr(_daemon, "DriverSession", Session)
+        monkeypatch.setattr(_daemon, "Driver", Driver)
+        monkeypatch.setattr(_daemon, "_MAX_RESTART_PAUSE_SECONDS", 0.5)
+        config = CoordinatorConfig.parse({"daemon": {"data_dir": str(tmp_path)}})
+        coordinator, link = Coordinator(config), Link()
+        with open_ledger("memory://") as ledger, open_log(tmp_path / "log.jsonl") as log:
+            coordinator._epoch = ledger.take_epoch("test")
+            coordinator._supervise(ledger, link, log)  # type: ignore[arg-type]
+        return link
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        LinkLost("the run is gone"),
+        LinkError("/api was answered 500"),
+        StorageFailure("registry.db", "database or disk is full"),
+    ],
+)
+def test_the_daemon_goes_on_after_what_passes(supervise, trouble: Exception):
+    failures = [trouble, trouble]
+    assert supervise(failures).calls == []
+    assert not failures
+
+
+def test_a_superlink_that_is_alive_but_never_answers_is_replaced(supervise):
+    assert supervise([LinkLost("no answer")] * 5).calls == ["stop", "start"]
+
+
+def test_what_does_not_pass_ends_the_daemon(supervise):
+    with pytest.raises(Conflict):
+        supervise([Conflict("x", "y", "z")])
+
+
+def test_a_full_disk_and_a_lost_terminal_do_not_stop_the_log(tmp_path: Path):
+    class Gone:
+        def write(self, _text: str) -> int:
+            raise OSError(errno.EPIPE, "Broken pipe")
+
+        def flush(self) -> None:
+            raise OSError(errno.EPIPE, "Broken pipe")
+
+    with open_log(Path("/dev/full"), terminal=Gone()) as log:  # type: ignore[arg-type]
+        log.info("round_opened")
