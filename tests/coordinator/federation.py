@@ -68,7 +68,7 @@ class Federation:
     # ------------------------------------------------------------------ processes
     def start_daemon(self, *options: str, name: str = "daemon", pause_at: str = "") -> None:
         command = ["-m", "polyrank.coordinator._cli", "up", "--config", str(self.config), *options]
-        self._start(name, command, {"POLYRANK_PAUSE_AT": pause_at} if pause_at else {})
+        self.start(name, command, {"POLYRANK_PAUSE_AT": pause_at} if pause_at else {})
 
     def start_node(self, name: str, *options: str, state: str | None = None) -> None:
         command = [
@@ -81,9 +81,9 @@ class Federation:
             name,
             *options,
         ]
-        self._start(name, command, {})
+        self.start(name, command)
 
-    def _start(self, name: str, command: list[str], extra: Mapping[str, str]) -> None:
+    def start(self, name: str, command: list[str], extra: Mapping[str, str] | None = None) -> None:
         with self.output(name).open("ab") as sink:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, *command],
@@ -91,7 +91,7 @@ class Federation:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                env={**os.environ, "OMP_NUM_THREADS": "1", **extra},
+                env={**os.environ, "OMP_NUM_THREADS": "1", **(extra or {})},
             )
 
     def output(self, name: str) -> Path:

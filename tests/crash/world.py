@@ -115,11 +115,11 @@ class World(Federation):
                 arguments, env=extra, output=self.output(name), cwd=self.folder
             )
         elif arguments[0] == "node":
-            self._start(name, [str(HERE / "crash_node.py"), *arguments[1:]], extra)
+            self.start(name, [str(HERE / "crash_node.py"), *arguments[1:]], extra)
         elif pause:
-            self._start(name, [str(HERE / "crash_daemon.py"), *arguments], extra)
+            self.start(name, [str(HERE / "crash_daemon.py"), *arguments], extra)
         else:
-            self._start(name, ["-m", "polyrank.coordinator._cli", *arguments], extra)
+            self.start(name, ["-m", "polyrank.coordinator._cli", *arguments], extra)
 
     # ------------------------------------------------------------------ harming and mending
     def hold(self, *names: str, round: int = CRASH_ROUND) -> None:

@@ -42,7 +42,7 @@ def test_a_users_own_loop_of_30_lines_joins_a_federation(tmp_path: Path):
             mine = snippet.replace("127.0.0.1:9092", f"127.0.0.1:{federation.port}")
             script.write_text(mine.replace('"my-node"', f'"{tmp_path / name}"'))
             federation.start(name, [str(script)])
-        federation.wait_event("version_committed", count=2)
+        federation.wait_event("version_evaluated", number=2, count=2)
         with federation.registry(remote=True) as registry:
             versions = registry.versions("own").items
             metrics = registry.metrics("own@latest")
