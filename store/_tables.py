@@ -23,6 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ._columns import Base, JsonText
 
+_KEPT = text("blob IS NOT NULL")
 _UNFINISHED = text("state NOT IN ('committed', 'abandoned')")
 
 
@@ -273,7 +274,7 @@ class TaskRow(Base):
         CheckConstraint("state IN ('open', 'done', 'rejected', 'expired')", name="state"),
         CheckConstraint("kind = 'describe' OR adapter_id IS NOT NULL", name="adapter"),
         Index(None, "adapter_id", "round"),
-        Index(None, "state"),
+        Index(None, "adapter_id", "state", "round"),
     )
 
 
@@ -310,7 +311,14 @@ class ContributionRow(Base):
         CheckConstraint("counted_in IS NULL OR status = 'accepted'", name="counted"),
         CheckConstraint("num_examples >= 0", name="num_examples"),
         Index(None, "adapter_id", "round"),
-        Index(None, "adapter_id", "counted_in"),
+        Index(None, "adapter_id", "status", "counted_in"),
+        Index(  # what pruning looks through: never the whole history
+            "ix_contributions_kept",
+            "adapter_id",
+            "counted_in",
+            sqlite_where=_KEPT,
+            postgresql_where=_KEPT,
+        ),
     )
 
 

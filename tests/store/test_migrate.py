@@ -1,5 +1,6 @@
 """The schema: made by migrations, kept by the database itself."""
 
+import contextlib
 import sqlite3
 import warnings
 
@@ -11,7 +12,7 @@ from alembic.script import ScriptDirectory
 from polyrank.store import SchemaTooNew, open_ledger
 from polyrank.store._migrate import FOLDER, HEAD, VERSION_TABLE
 from polyrank.store._tables import Base
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from store_blobs import adapter_blob
 from store_worlds import NAME, begin, open_round, whole_round
 
@@ -162,3 +163,40 @@ def test_a_first_opening_that_fails_half_way_leaves_nothing(tmp_path, monkeypatc
     with open_ledger(url) as ledger:
         begin(ledger)
         assert ledger.registry.read(NAME) == adapter_blob({"fc": (4, 0, 3)}, {"head": (2, 4)})
+
+
+STEPS = {  # what the driver asks at each step, and what each of its columns must narrow down
+    "open tasks": (
+        lambda ledger, epoch: ledger.tasks(NAME, state="open"),
+        "ix_tasks_adapter_id_state_round (adapter_id=? AND state=?",
+    ),
+    "waiting contributions": (
+        lambda ledger, epoch: ledger.contributions(NAME, status="accepted", counted=False),
+        "ix_contributions_adapter_id_status_counted_in (adapter_id=? AND status=? AND counted_in=?",
+    ),
+    "what to prune": (
+        lambda ledger, epoch: ledger.prune_contributions(NAME, keep_rounds=1, epoch=epoch),
+        "ix_contributions_kept (adapter_id=? AND counted_in",
+    ),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_a_driver_asks_often_does_not_read_the_whole_history(tmp_path, sqlite_url, step):
+    ask, index = STEPS[step]
+    said: list[tuple[str, object]] = []
+    with open_ledger(sqlite_url) as ledger:
+        epoch = begin(ledger)
+        whole_round(ledger, epoch, 1)
+        whole_round(ledger, epoch, 2)
+        engine = ledger._database._engine
+        event.listen(engine, "before_cursor_execute", lambda *a: said.append((a[2], a[3])))
+        ask(ledger, epoch)
+    (asked, values), *_ = [
+        (text, values)
+        for text, values in said
+        if text.startswith("SELECT") and ("FROM tasks" in text or "FROM contributions" in text)
+    ]
+    with contextlib.closing(sqlite3.connect(tmp_path / "registry.db")) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {asked}", values).fetchall()
+    assert any(index in line for (*_, line) in plan), plan

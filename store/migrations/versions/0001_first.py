@@ -242,7 +242,12 @@ def _tasks() -> None:
     op.create_index(
         op.f("ix_tasks_adapter_id_round"), "tasks", ["adapter_id", "round"], unique=False
     )
-    op.create_index(op.f("ix_tasks_state"), "tasks", ["state"], unique=False)
+    op.create_index(
+        op.f("ix_tasks_adapter_id_state_round"),
+        "tasks",
+        ["adapter_id", "state", "round"],
+        unique=False,
+    )
 
 
 def _versions() -> None:
@@ -517,10 +522,18 @@ def _contributions() -> None:
         sa.PrimaryKeyConstraint("task_key", name=op.f("pk_contributions")),
     )
     op.create_index(
-        op.f("ix_contributions_adapter_id_counted_in"),
+        op.f("ix_contributions_adapter_id_status_counted_in"),
+        "contributions",
+        ["adapter_id", "status", "counted_in"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_contributions_kept",
         "contributions",
         ["adapter_id", "counted_in"],
         unique=False,
+        sqlite_where=sa.text("blob IS NOT NULL"),
+        postgresql_where=sa.text("blob IS NOT NULL"),
     )
     op.create_index(
         op.f("ix_contributions_adapter_id_round"),
