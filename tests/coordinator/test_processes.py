@@ -147,4 +147,4 @@ def test_daemon_and_superlink_together_hold_one_large_update_however_many_nodes(
         order = sorted([*sent, *replies], key=lambda event: event["timestamp"])
         assert [event["event"] for event in order] == ["task_sent", "reply_accepted"] * 4
         more = (max(peaks[1:]) - peaks[0]) / payload
-        assert more < 1.5, f"{[peak // MIB for peak in peaks]} MiB: {more:.1f} payloads more"
+        assert more < 2.5, f"{[peak // MIB for peak in peaks]} MiB: {more:.1f} payloads more"
