@@ -209,6 +209,8 @@ class Actions:
         )
         fields = {"reason": reason} if reason else {}
         context.log.info(event, adapter=line.name, round=number, **fields)
+        if state == "abandoned":
+            line.forget_old_rounds()
 
     def _commit(self, line: Line, action: Commit) -> None:
         context = self._context

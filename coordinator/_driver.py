@@ -98,7 +98,7 @@ class Driver:
     def tick(self) -> bool:
         """Do what can be done now; return whether anything was."""
         now = self._clock()
-        if now >= self._refresh_at:
+        if not self._refresh_at - REFRESH_SECONDS <= now < self._refresh_at:  # or set back
             self._check_epoch()
             self._refresh_at = now + REFRESH_SECONDS
             self._context.nodes.refresh(self._session.node_ids())

@@ -48,6 +48,8 @@ class Line:
                 self.adopt(self._ledger.registry.version(f"{self.name}@{record.head}"))
         for found in self._ledger.rounds(self.name) if record is not None else ():
             self.note(found)
+        if record is not None:
+            self.forget_old_rounds()
 
     def adopt(self, version: Version) -> None:
         """Take a version as the newest; the first one fixes the base."""
@@ -157,11 +159,12 @@ class Line:
         waiting = self._ledger.contributions(self.name, status="accepted", counted=False)
         needed = {task.round for task in self._ledger.tasks(self.name, state="open")}
         needed |= {contribution.round for contribution in waiting}
-        newest = self.newest.number if self.newest is not None else 0
+        needed.add(self.newest.number if self.newest is not None else 0)
+        needed.add((self.head.round or 0) if self.head is not None else 0)
         self._rounds = {
             number: found
             for number, found in self._rounds.items()
-            if number == newest or number in needed or found.state not in TERMINAL
+            if number in needed or found.state not in TERMINAL
         }
 
     def _check(self, record: AdapterLine) -> None:

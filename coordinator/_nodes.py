@@ -23,6 +23,7 @@ from ._replies import printable
 
 PING_SECONDS: Final = 10.0
 INTRODUCE_SECONDS: Final = 300.0
+_MAX_PAUSE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Nodes:
         self._addresses: set[int] = set()
         self._asked: set[int] = set()
         self._ignored: set[int] = set()
+        self._pauses: dict[int, tuple[int, float]] = {}  # failures in a row, asked again when
         self._claims: dict[str, Node] = {}  # by message id of the ping to the old address
         self._count = 0
 
@@ -81,6 +83,7 @@ class Nodes:
             self._leave(node)
             changed = True
         known = {node.address for node in self._live.values()} | self._asked | self._ignored
+        known |= self._paused()
         for address in sorted(self._addresses - known):
             if self._ask("introduce", address, INTRODUCE_SECONDS) is not None:
                 self._asked.add(address)
@@ -99,7 +102,11 @@ class Nodes:
         self._asked.discard(sent.address)
         if isinstance(answer, Failure):
             self._outbox.finish(sent)
-            self._log.warning("node_silent", address=sent.address, reason=answer.reason)
+            count = self._pauses.get(sent.address, (0, 0.0))[0] + 1
+            pause = min(2.0 ** (count - 1), _MAX_PAUSE_SECONDS)
+            self._pauses[sent.address] = (count, self._clock() + pause)
+            self._log.warning("node_silent", address=sent.address, again_in_seconds=pause,
+                              reason=printable(answer.reason))  # fmt: skip
             return False
         node = self._introduced(sent, answer)
         self._outbox.finish(sent)
@@ -116,6 +123,13 @@ class Nodes:
         card = Card.from_json({**node.card.to_json(), **counts})
         self._live[node.identity] = Node(node.identity, node.address, card)
         self._put(node.identity, card.name, card.to_json(), str(node.address), "live")
+
+    def _paused(self) -> set[int]:
+        """Return the addresses that failed to introduce themselves and are left alone for now."""
+        now = self._clock()
+        self._pauses = {a: pause for a, pause in self._pauses.items() if a in self._addresses}
+        latest = now + _MAX_PAUSE_SECONDS  # beyond it only when the clock was set back
+        return {a for a, (_, until) in self._pauses.items() if now < until <= latest}
 
     def _introduced(self, sent: Sent, answer: Incoming) -> Node | None:
         try:

@@ -119,12 +119,14 @@ class Outbox:
 
     def drop_key(self, key: str) -> None:
         """Forget the messages of one task: its answer is not waited for any more."""
+        self._failures.pop(key, None)
         for sent in [s for s in self._sent.values() if s.envelope.task_key == key]:
             self.drop(sent)
 
     def busy_keys(self, now: float) -> Collection[str]:
         """Return the keys of tasks that are out, or held back after a failure."""
-        self._held = {key: until for key, until in self._held.items() if until > now}
+        latest = now + _MAX_PAUSE_SECONDS  # beyond it only when the clock was set back
+        self._held = {key: until for key, until in self._held.items() if now < until <= latest}
         return {sent.envelope.task_key for sent in self._sent.values()} | self._held.keys()
 
     def overdue(self, purpose: Purpose, before: float) -> list[Sent]:
