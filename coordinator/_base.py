@@ -20,6 +20,10 @@ _T = TypeVar("_T", bound=Hashable)
 
 BYTES_PER_NUMBER = 4
 HEADER_BYTES_PER_TENSOR = 160
+# What a card may claim; the store's limits of a blob are not below these.
+MAX_AXIS_LENGTH = 2**20
+MAX_MODULES = 16384
+MAX_DENSE_TENSORS = 1024
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,14 @@ def unusable(card: Card, *, max_adapter_bytes: int) -> str:
     for name, shape in card.dense.items():
         if not shape:
             return f"dense tensor {name!r} has no axes: a dense tensor has 1 to 8"
+    for name, shape in (*card.modules.items(), *card.dense.items()):
+        if max(shape) > MAX_AXIS_LENGTH:
+            return f"{name!r} has shape {list(shape)}: axes of up to {MAX_AXIS_LENGTH} are taken"
+    if len(card.modules) > MAX_MODULES or len(card.dense) > MAX_DENSE_TENSORS:
+        return (
+            f"{len(card.modules)} target modules and {len(card.dense)} dense tensors: at most "
+            f"{MAX_MODULES} and {MAX_DENSE_TENSORS} are taken"
+        )
     modules = {name: (shape[0], shape[1]) for name, shape in card.modules.items()}
     size = Base(card.fingerprint, modules, card.dense).size_bytes(1)
     if size > max_adapter_bytes:

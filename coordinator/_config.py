@@ -95,7 +95,7 @@ class RegistryConfig(_Section):
 class LimitsConfig(_Section):
     """`[limits]`: sizes that bound what a node can make the daemon hold."""
 
-    max_adapter_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024**3
+    max_adapter_bytes: Annotated[int, Field(ge=1024, le=4 * 1024**3)] = 4 * 1024**3
     max_inflight_bytes: Annotated[int, Field(ge=1024)] = 1024**3
 
 

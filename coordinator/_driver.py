@@ -12,8 +12,8 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from ..aggregation import Limits
-from ..store import Ledger
+from ..aggregation import AdapterError, Limits
+from ..store import BlobDamaged, BlobMissing, InvalidBlob, Ledger
 from ._actions import Actions
 from ._answers import Answers
 from ._config import CoordinatorConfig
@@ -29,6 +29,7 @@ from ._rounds import SendTask, decide
 REFRESH_SECONDS: Final = 0.5
 BUSY_POLL_SECONDS: Final = 0.05
 IDLE_POLL_SECONDS: Final = 0.2
+STOPPED_SECONDS: Final = 60.0
 
 
 class Driver:
@@ -117,7 +118,8 @@ class Driver:
         """
         for line in self._lines.values():
             while line.newest is not None and line.newest.state == "aggregating":
-                self._step(line)
+                if not self._step(line):
+                    break  # it is stopped: the other lines go on
 
     def _digest_one(self) -> bool:
         for sent in self._context.outbox.ready():
@@ -137,10 +139,22 @@ class Driver:
         return True
 
     def _step(self, line: Line) -> bool:
+        """Move a line on; one whose bytes are damaged or too large stops alone, and tries again."""
+        now = self._clock()
+        if line.stopped_until - STOPPED_SECONDS <= now < line.stopped_until:
+            return False
+        try:
+            return self._advance(line, now)
+        except (AdapterError, BlobDamaged, BlobMissing, InvalidBlob) as error:
+            line.stopped_until = now + STOPPED_SECONDS
+            self._context.log.error("line_stopped", adapter=line.name, reason=str(error),
+                                    again_in_seconds=STOPPED_SECONDS)  # fmt: skip
+            return False
+
+    def _advance(self, line: Line, now: float) -> bool:
         """Decide once and act; the line stays dirty as long as something changes."""
         line.dirty = False
         line.wake_at = None
-        now = self._clock()
         busy_keys = self._context.outbox.busy_keys(now)
         progress, deferred = False, False
         for action in decide(line.view(self._actions.eligible(line).keys(), busy_keys), now):

@@ -35,6 +35,7 @@ class Line:
         self.abandoned_in_row = 0
         self.dirty = True
         self.wake_at: float | None = None
+        self.stopped_until = 0.0
         self.complaint = ""
         self._rounds: dict[int, RoundRecord] = {}
         self.reload()

@@ -82,7 +82,11 @@ CARDS: dict[str, Change] = {
     "another module with one axis": lambda r: r["card"]["modules"].update({"odd": [8]}),
     "a module's name with a line break": lambda r: r["card"]["modules"].update({"a\nb": [8, 8]}),
     "a module larger than anything": lambda r: r["card"]["modules"].update({"odd": [2**62, 2**62]}),
+    "a module as long as no model": lambda r: r["card"]["modules"].update({"odd": [2**25, 2]}),
     "a dense tensor larger than anything": lambda r: r["card"]["dense"].update(odd=[2**62, 2**62]),
+    "too many dense tensors": lambda r: r["card"]["dense"].update(
+        {f"d{i}": [1] for i in range(1100)}
+    ),
     "a tensor without a name": lambda r: r["card"]["dense"].update({" ": [1]}),
 }
 

@@ -49,3 +49,25 @@ def test_rounds_that_are_over_are_not_kept_in_memory(make_loop: MakeLoop):
     loop.session.silent.clear()
     loop.run()
     assert loop.head() == 1
+
+
+def test_a_line_whose_bytes_are_lost_stops_alone_and_goes_on_once_they_are_back(
+    make_loop: MakeLoop,
+):
+    lines = {
+        "line": {"rounds": 2, "min_nodes": 2},
+        "other": {"rounds": 2, "min_nodes": 2, "seed": 1},
+    }
+    loop = make_loop(TWO, lines=lines)
+    loop.run(until=loop.planned)
+    blobs = loop.ledger._blobs._blobs
+    digest = loop.registry.version("line@0").digest
+    whole = blobs.pop(digest)
+    loop.run(until=lambda: loop.head("other") == 2)
+    assert loop.head("line") == 0
+    assert "does not exist" in events(loop, "line_stopped")[0]["reason"]
+    loop.restart()
+    blobs[digest] = whole
+    loop.now += 61
+    loop.run()
+    assert loop.head("line") == 2
