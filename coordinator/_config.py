@@ -8,6 +8,7 @@ both say so in their names.
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -46,6 +47,14 @@ def _loopback(host: str) -> str:
 
 def _home(path: Path) -> Path:
     return path.expanduser()
+
+
+def _finite(training: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    try:
+        json.dumps(training, allow_nan=False)
+    except ValueError:
+        raise ValueError("nan and inf cannot be sent to nodes: give finite numbers") from None
+    return training
 
 
 def _fingerprint(value: str) -> str:
@@ -122,7 +131,7 @@ class AdapterConfig(_Section):
     late_discount: Annotated[float, Field(gt=0, le=1)] = 1.0
     evaluate_every: Annotated[int, Field(ge=0)] = 1
     keep_rounds: Count = 20
-    training: dict[str, JsonValue] = Field(default_factory=dict)
+    training: Annotated[dict[str, JsonValue], AfterValidator(_finite)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _counts_fit(self) -> AdapterConfig:

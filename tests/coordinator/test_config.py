@@ -108,3 +108,11 @@ def test_the_command_line_goes_over_the_file_and_is_checked_too(tmp_path: Path):
     assert config.adapters["a/b"].base_model == "toy"
     with pytest.raises(ConfigError, match=r"command line: registry\.port"):
         read_settings(path, registry_port=70000)
+
+
+def test_settings_of_the_training_that_cannot_be_sent_are_refused_at_the_start(tmp_path):
+    path = tmp_path / "polyrank.toml"
+    path.write_text('[adapters.x]\nbase_model = "m"\ntraining = { learning_rate = nan }\n')
+    with pytest.raises(ConfigError, match=r"adapters\.x\.training: nan and inf") as caught:
+        CoordinatorConfig.load(path)
+    assert str(path) in str(caught.value)
