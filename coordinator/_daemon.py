@@ -38,6 +38,7 @@ from ._log import open_log
 
 STOP_SECONDS: Final = 30.0
 _MAX_RESTART_PAUSE_SECONDS: Final = 30.0
+_LOCK_POLL_SECONDS: Final = 1.0
 _STEADY_SECONDS: Final = 60.0  # a run that lasted this long was a good one
 _PATIENCE: Final = 4  # failures in a row after which a SuperLink that is alive counts as hung
 
@@ -148,10 +149,17 @@ class Coordinator:
             target=self._drive, args=(ledger, link, log), name="driver", daemon=True
         )
         self._thread.start()
+        if not held:
+            threading.Thread(target=self._take_lock, name="lock", daemon=True).start()
         write_daemon_file(self._data_dir, self._facts())
         undo.callback(remove_daemon_file, self._data_dir)
         log.info("daemon_started", epoch=self._epoch, registry=self.registry_url,
                  superlink=link.address, adapters=sorted(self.config.adapters))  # fmt: skip
+
+    def _take_lock(self) -> None:
+        """Take the lock once the replaced daemon has ended, so that a third one is refused."""
+        while not self._stop.is_set() and not self._lock.acquire(take_over=True):
+            self._stop.wait(_LOCK_POLL_SECONDS)
 
     def _serve(self, ledger: Ledger) -> Server:
         settings = self.config.registry

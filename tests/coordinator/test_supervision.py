@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from polyrank.client._wire import LinkError, LinkLost
 from polyrank.coordinator import Coordinator, CoordinatorConfig, _daemon
+from polyrank.coordinator._errors import DataDirLocked
+from polyrank.coordinator._files import DataDirLock
 from polyrank.coordinator._log import open_log
 from polyrank.store import Conflict, StorageFailure, open_ledger
 
@@ -100,3 +103,16 @@ def test_a_full_disk_and_a_lost_terminal_do_not_stop_the_log(tmp_path: Path):
 
     with open_log(Path("/dev/full"), terminal=Gone()) as log:  # type: ignore[arg-type]
         log.info("round_opened")
+
+
+def test_who_took_over_holds_the_lock_once_the_replaced_daemon_has_ended(tmp_path: Path):
+    replaced = DataDirLock(tmp_path)
+    replaced.acquire()
+    coordinator = Coordinator(CoordinatorConfig.parse({"daemon": {"data_dir": str(tmp_path)}}))
+    thread = threading.Thread(target=coordinator._take_lock)
+    thread.start()
+    replaced.release()
+    thread.join(10)
+    with pytest.raises(DataDirLocked):
+        DataDirLock(tmp_path).acquire()
+    coordinator._lock.release()
