@@ -141,7 +141,7 @@ class Coordinator:
             log.warning(
                 "took_over", epoch=self._epoch, ended_superlink=end_superlink(self._data_dir)
             )
-        self._server = self._serve(ledger)
+        self._server = self._serve(ledger, log, is_taking_over=not held)
         undo.callback(self._server.stop)
         link = self._link = self._start_link(log)
         undo.callback(self._stop_link, ledger)
@@ -161,13 +161,18 @@ class Coordinator:
         while not self._stop.is_set() and not self._lock.acquire(take_over=True):
             self._stop.wait(_LOCK_POLL_SECONDS)
 
-    def _serve(self, ledger: Ledger) -> Server:
+    def _serve(self, ledger: Ledger, log: FilteringBoundLogger, *, is_taking_over: bool) -> Server:
+        """Serve the registry; in another daemon's place on any port, as that one has ours still."""
         settings = self.config.registry
         address = f"{_bracketed(settings.host)}:{settings.port}"
         try:
             return serve(ledger.registry, address)
         except AddressInUse as error:
-            raise PortBusy(settings.host, settings.port, "registry.port") from error
+            if not is_taking_over:
+                raise PortBusy(settings.host, settings.port, "registry.port") from error
+            server = serve(ledger.registry, f"{_bracketed(settings.host)}:0")
+            log.warning("registry_moved", busy_port=settings.port, port=server.port)
+            return server
 
     def _start_link(self, log: FilteringBoundLogger) -> SuperLink:
         settings = self.config.superlink

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from polyrank.client._wire import LinkError, LinkLost
 from polyrank.coordinator import Coordinator, CoordinatorConfig, _daemon
-from polyrank.coordinator._errors import DataDirLocked
+from polyrank.coordinator._errors import DataDirLocked, PortBusy
 from polyrank.coordinator._files import DataDirLock
 from polyrank.coordinator._log import open_log
 from polyrank.store import Conflict, StorageFailure, open_ledger
@@ -116,3 +117,22 @@ def test_who_took_over_holds_the_lock_once_the_replaced_daemon_has_ended(tmp_pat
     with pytest.raises(DataDirLocked):
         DataDirLock(tmp_path).acquire()
     coordinator._lock.release()
+
+
+def test_taking_over_works_while_the_replaced_daemon_still_has_the_registry_port(tmp_path: Path):
+    with socket.socket() as held, open_ledger("memory://") as ledger:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = held.getsockname()[1]
+        config = CoordinatorConfig.parse(
+            {"daemon": {"data_dir": str(tmp_path)}, "registry": {"port": port}}
+        )
+        coordinator = Coordinator(config)
+        with open_log(tmp_path / "log.jsonl") as log:
+            with pytest.raises(PortBusy, match=r"registry\.port"):
+                coordinator._serve(ledger, log, is_taking_over=False)
+            server = coordinator._serve(ledger, log, is_taking_over=True)
+        try:
+            assert server.port not in (0, port)
+        finally:
+            server.stop()
