@@ -172,7 +172,7 @@ def plain(payload: Payload, nodes: int, rounds: int, folder: Path) -> Measured:
         await_port(port)
         for node_port in node_ports:
             node = ["flower-supernode", "--insecure", "--superlink", address]
-            start([*node, "--port", str(node_port)])
+            start([*node, "--port", str(node_port)], is_node=True)
         wish = f"modules={payload.modules} size={payload.size} rank={payload.rank} "
         wish += f'nodes={nodes} rounds={rounds + 1} ends="{ends}"'
         start(["flwr", "run", str(app), "bench", "--run-config", wish])
@@ -204,7 +204,7 @@ def polyrank(payload: Payload, nodes: int, rounds: int, folder: Path) -> Measure
         for index in range(nodes):
             role = [sys.executable, __file__, "--node", f"127.0.0.1:{port}"]
             shape = [f"{payload.modules},{payload.size},{payload.rank}"]
-            start([*role, str(folder / f"node-{index}"), *shape])
+            start([*role, str(folder / f"node-{index}"), *shape], is_node=True)
         registry = connect(f"grpc://127.0.0.1:{registry_port}")
         stack.callback(registry.close)
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -271,12 +271,13 @@ class Starter:
         logs.mkdir(parents=True)
         quiet = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        threads = {"OMP_NUM_THREADS": "1"}
-        self._environment = {**os.environ, **quiet, **threads, "PATH": path, **environment}
+        inherited = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+        self._environment = {**inherited, **quiet, "PATH": path, **environment}
         self._logs = logs
         self.running: list[tuple[subprocess.Popen[bytes], Path]] = []
 
-    def __call__(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    def __call__(self, command: Sequence[str], *, is_node: bool = False) -> subprocess.Popen[bytes]:
+        """Start a program; the nodes share the cores, so each gets one thread, on both sides."""
         log = self._logs / f"{len(self.running)}.log"
         with log.open("wb") as sink:
             process = subprocess.Popen(
@@ -284,7 +285,7 @@ class Starter:
                 stdout=sink,
                 stderr=sink,
                 stdin=subprocess.DEVNULL,
-                env=self._environment,
+                env=self._environment | ({"OMP_NUM_THREADS": "1"} if is_node else {}),
                 start_new_session=True,
             )
         self.running.append((process, log))
