@@ -67,6 +67,7 @@ def test_a_federation_runs_is_queried_and_ends_with_nothing_left_running(tmp_pat
             assert {v.digest for v in registry.versions("toy/line").items} == digests
 
 
+@pytest.mark.soak  # the crash matrix has a cell of it in `make test`
 def test_a_paused_daemon_is_replaced_and_changes_nothing_when_it_wakes_up(tmp_path: Path):
     with Federation(tmp_path, {"toy/line": LINE}) as federation:
         federation.may_end.add("daemon")
