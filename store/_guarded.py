@@ -62,7 +62,7 @@ class GuardedWrites(Ledger):
         data: Source,
         *,
         profile: Mapping[str, Any] | None = None,
-        parents: Sequence[Parent] = (),
+        parents: Sequence[Parent | str] = (),
         origin: str = "import",
         metrics: Mapping[str, float] = EMPTY,
         tags: Mapping[str, str] = EMPTY,
