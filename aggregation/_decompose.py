@@ -94,11 +94,11 @@ def decompose(b: Tensor, a: Tensor) -> Decomposition:
     live = sizes > 0
     left = left[:, live] / left_sizes[live]
     right = right[live] / right_sizes[live, None]
-    left_basis, left_core = _orthonormal(left)
-    right_basis, right_core = _orthonormal(right.T)
+    left_basis, left_mix, left_core = _orthonormal(left)
+    right_basis, right_mix, right_core = _orthonormal(right.T)
     core = (left_core * sizes[live]) @ right_core.T
-    left_mix, values, right_mix = svd(core)
-    return Decomposition(values, left_basis, left_mix, right_mix, right_basis.T)
+    u, values, v = svd(core)
+    return Decomposition(values, left_basis, left_mix @ u, v @ right_mix.T, right_basis.T)
 
 
 def decompose_dense(delta: Tensor) -> Decomposition:
@@ -140,16 +140,19 @@ def check_tolerance(tolerance: float) -> float:
     return tolerance
 
 
-def _orthonormal(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return Q (d, r), orthonormal columns, and C (r, r) with x = Q C; x has unit columns."""
+def _orthonormal(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return B (d, r), M and C (r, r) with orthonormal Q = B M and x = Q C; x has unit columns.
+
+    By the Gram route B is x itself: Q is never formed, since few of its combinations are wanted.
+    """
     if x.shape[1] == 0:
-        return x, x.new_zeros(0, 0)
+        return x, x.new_zeros(0, 0), x.new_zeros(0, 0)
     values, vectors = eigh(x.T @ x)
     if values[0] > _GRAM_CONDITION * values[-1]:
         root = values.sqrt()
-        return x @ (vectors / root), root[:, None] * vectors.T
+        return x, vectors / root, root[:, None] * vectors.T
     basis, core = qr(x)
-    return basis, core
+    return basis, _eye(values), core
 
 
 def _eye(like: Tensor) -> Tensor:
