@@ -96,14 +96,17 @@ def test_what_does_not_pass_ends_the_daemon(supervise):
 
 def test_a_full_disk_and_a_lost_terminal_do_not_stop_the_log(tmp_path: Path):
     class Gone:
-        def write(self, _text: str) -> int:
+        def write(self, text: str) -> int:
+            tried.append(text)
             raise OSError(errno.EPIPE, "Broken pipe")
 
         def flush(self) -> None:
             raise OSError(errno.EPIPE, "Broken pipe")
 
+    tried: list[str] = []
     with open_log(Path("/dev/full"), terminal=Gone()) as log:  # type: ignore[arg-type]
         log.info("round_opened")
+    assert "round opened" in tried[0], "the terminal comes after the file that is full"
 
 
 def test_who_took_over_holds_the_lock_once_the_replaced_daemon_has_ended(tmp_path: Path):

@@ -63,6 +63,7 @@ def test_a_folder_with_a_percent_sign_works(tmp_path):
     folder = tmp_path / "100%s"
     folder.mkdir()
     connect(f"sqlite:///{folder}/registry.db").close()
+    assert (folder / "registry.db").is_file()
 
 
 def test_two_memory_registries_are_strangers():
