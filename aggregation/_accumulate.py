@@ -35,6 +35,13 @@ class Block:
     factors: Factors
     weight: float | Tensor
 
+    def weights(self) -> Tensor:
+        """Return one float64 weight per column of b, (r,)."""
+        b, weight = self.factors.b, self.weight
+        if isinstance(weight, Tensor):
+            return weight
+        return torch.full((self.factors.rank,), weight, dtype=torch.float64, device=b.device)
+
     def scaled_b(self, dtype: torch.dtype) -> Tensor:
         """Return weight * b, multiplied in float64, rounded once."""
         return (self.factors.b.to(torch.float64) * self.weight).to(dtype)
@@ -92,8 +99,10 @@ class ModuleSum:
         self._fold()
         if self._dense is not None:
             return decompose_dense(self._dense)
-        terms = concatenate(self._blocks or [Block(self._like, 1.0)], torch.float64, 1.0)
-        return decompose(terms.b, terms.a)
+        blocks = self._blocks or [Block(self._like, 1.0)]
+        b = torch.cat([block.factors.b for block in blocks], dim=1)
+        a = torch.cat([block.factors.a for block in blocks], dim=0)
+        return decompose(b, a, torch.cat([block.weights() for block in blocks]))
 
     def factors(self, decomposition: Decomposition, rank: int) -> Factors:
         """Return the first `rank` components in the dtype of the inputs."""

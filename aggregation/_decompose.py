@@ -7,6 +7,7 @@ small core C_b C_a^T gives that of the m x n delta (Golub and Van Loan, Matrix C
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from ._linalg import eigh, is_finite, lengths, qr, svd
 TOLERANCE = 2.0**-23
 """Singular values at or below this share of the largest are zero: float32's rounding unit."""
 
+_TILE_ELEMENTS = 2**16
 _GRAM_CONDITION = 1e-6
 """Smallest ratio of Gram eigenvalues for which the Gram route keeps ten digits."""
 
@@ -30,14 +32,14 @@ class Decomposition:
     Attributes:
         values: (p,), descending, >= 0, float64.
         left_basis, left_mix: the left singular vectors are left_basis @ left_mix, (m, p).
-        right_mix, right_basis: the right ones, as rows, are right_mix @ right_basis, (p, n).
+        right_basis, right_mix: the right ones, as columns, are right_basis @ right_mix, (n, p).
     """
 
     values: Tensor
     left_basis: Tensor
     left_mix: Tensor
-    right_mix: Tensor
     right_basis: Tensor
+    right_mix: Tensor
 
     def numerical_rank(self, tolerance: float) -> int:
         """Count the values above `tolerance` times the largest."""
@@ -47,11 +49,11 @@ class Decomposition:
 
     def left(self, rank: int) -> Tensor:
         """Return the first `rank` left singular vectors, (m, rank)."""
-        return self.left_basis @ self.left_mix[:, :rank]
+        return _product(self.left_basis, self.left_mix[:, :rank])
 
     def right(self, rank: int) -> Tensor:
         """Return the first `rank` right singular vectors as rows, (rank, n)."""
-        return self.right_mix[:rank] @ self.right_basis
+        return _product(self.right_basis, self.right_mix[:, :rank]).T
 
     def factors(self, rank: int, dtype: torch.dtype) -> Factors:
         """Return U sqrt(s), sqrt(s) V^T of the first `rank` values, signs fixed, contiguous.
@@ -68,37 +70,40 @@ class Decomposition:
         return Factors(b.contiguous(), a.contiguous())
 
 
-def decompose(b: Tensor, a: Tensor) -> Decomposition:
-    """Return the SVD of `b @ a` through its small core.
+def decompose(b: Tensor, a: Tensor, weights: Tensor | None = None) -> Decomposition:
+    """Return the SVD of `b @ diag(weights) @ a` through its small core.
 
-    Columns of `b` and rows of `a` are first scaled to unit length and their lengths moved into the
-    core: the factors' gauge (b G, G^-1 a) then costs no accuracy. Each side is made orthonormal
-    through its Gram matrix if that is well conditioned, else by QR, so cancelling terms, such as
-    T' - T, keep an absolute error of about 1e-15 of the largest term.
+    Lengths of columns of `b` and rows of `a`, and the weights, are moved into the core, as if both
+    were scaled to unit length: the factors' gauge (b G, G^-1 a) then costs no accuracy. Each side
+    is made orthonormal through its Gram matrix if that is well conditioned, else by QR, so
+    cancelling terms, such as T' - T, keep an absolute error of about 1e-15 of the largest term.
 
     Args:
         b: (m, r), any floating dtype.
         a: (r, n).
+        weights: (r,) float64, one for each column of `b`; None for ones.
 
     Raises:
         NotFiniteError: NaN or infinity in the factors.
         NumericalError: LAPACK did not converge.
     """
-    left, right = b.to(torch.float64), a.to(torch.float64)
-    if left.shape[1] > min(left.shape[0], right.shape[1]):
-        return decompose_dense(left @ right)
-    left_sizes, right_sizes = lengths(left, axis=0), lengths(right, axis=1)
-    sizes = left_sizes * right_sizes
+    if b.shape[1] > min(b.shape[0], a.shape[1]):
+        left = b.to(torch.float64)
+        left = left if weights is None else left * weights
+        return decompose_dense(left @ a.to(torch.float64))
+    left, right = _Side(b), _Side(a.T)
+    sizes = left.sizes * right.sizes
     if not is_finite(sizes):
         raise NotFiniteError("factors hold NaN, infinity or overflow")
-    live = sizes > 0
-    left = left[:, live] / left_sizes[live]
-    right = right[live] / right_sizes[live, None]
-    left_basis, left_mix, left_core = _orthonormal(left)
-    right_basis, right_mix, right_core = _orthonormal(right.T)
-    core = (left_core * sizes[live]) @ right_core.T
-    u, values, v = svd(core)
-    return Decomposition(values, left_basis, left_mix @ u, v @ right_mix.T, right_basis.T)
+    if weights is not None:
+        sizes = sizes * weights
+    live = sizes != 0
+    if not live.all():
+        left, right, sizes = left.select(live), right.select(live), sizes[live]
+    left_mix, left_core = left.orthonormal()
+    right_mix, right_core = right.orthonormal()
+    u, values, v = svd((left_core * sizes) @ right_core.T)
+    return Decomposition(values, left.basis, left_mix @ u, right.basis, right_mix @ v.T)
 
 
 def decompose_dense(delta: Tensor) -> Decomposition:
@@ -125,8 +130,8 @@ def decompose_dense(delta: Tensor) -> Decomposition:
     live = values > 0
     across = torch.where(live[:, None], rows[order] / values.clamp_min(1e-300)[:, None], 0.0)
     if is_wide:
-        return Decomposition(values, mix, _eye(values), _eye(values), across)
-    return Decomposition(values, across.T, _eye(values), _eye(values), mix.T)
+        return Decomposition(values, mix, _eye(values), across.T, _eye(values))
+    return Decomposition(values, across.T, _eye(values), mix, _eye(values))
 
 
 def check_tolerance(tolerance: float) -> float:
@@ -140,19 +145,55 @@ def check_tolerance(tolerance: float) -> float:
     return tolerance
 
 
-def _orthonormal(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return B (d, r), M and C (r, r) with orthonormal Q = B M and x = Q C; x has unit columns.
+class _Side:
+    """The columns x of one side: x = Q C diag(sizes) with orthonormal Q = basis @ M.
 
-    By the Gram route B is x itself: Q is never formed, since few of its combinations are wanted.
+    By the Gram route the basis is x itself: Q is never formed, since few of its combinations are
+    wanted.
+
+    Attributes:
+        sizes: (r,) lengths of the columns.
+        basis: (d, r), of any floating dtype.
     """
-    if x.shape[1] == 0:
-        return x, x.new_zeros(0, 0), x.new_zeros(0, 0)
-    values, vectors = eigh(x.T @ x)
-    if values[0] > _GRAM_CONDITION * values[-1]:
-        root = values.sqrt()
-        return x, vectors / root, root[:, None] * vectors.T
-    basis, core = qr(x)
-    return basis, _eye(values), core
+
+    def __init__(self, x: Tensor) -> None:
+        self.basis = x
+        self._gram = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
+        for _, tile in _tiles(x):
+            self._gram.addmm_(tile.T, tile)
+        self.sizes = self._gram.diagonal().sqrt()
+
+    def select(self, live: Tensor) -> _Side:
+        """Return the side of some columns only."""
+        return _Side(self.basis[:, live])
+
+    def orthonormal(self) -> tuple[Tensor, Tensor]:
+        """Return M and C, (r, r) each; no column may be zero."""
+        sizes = self.sizes
+        if sizes.numel() == 0:
+            return self._gram, self._gram
+        values, vectors = eigh(self._gram / sizes / sizes[:, None])
+        if values[0] > _GRAM_CONDITION * values[-1]:
+            root = values.sqrt()
+            return vectors / root / sizes[:, None], root[:, None] * vectors.T
+        self.basis, core = qr(self.basis.to(torch.float64) / sizes)
+        return _eye(values), core
+
+
+def _tiles(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield runs of rows in float64, small enough for the cache; no whole copy is made."""
+    height = max(1, _TILE_ELEMENTS // max(1, x.shape[1]))
+    for start in range(0, x.shape[0], height):
+        rows = slice(start, start + height)
+        yield rows, x[rows].to(torch.float64)
+
+
+def _product(x: Tensor, mix: Tensor) -> Tensor:
+    """Return x @ mix in float64, (d, p)."""
+    product = mix.new_empty(x.shape[0], mix.shape[1])
+    for rows, tile in _tiles(x):
+        product[rows] = tile @ mix
+    return product
 
 
 def _eye(like: Tensor) -> Tensor:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ._adapter import Adapter, Factors
 from ._codec import encode
@@ -16,6 +18,7 @@ from ._digest import digest
 from ._geometry import norm_dense
 from ._linalg import numbers
 from ._seeds import sign_matrix
+from ._side_by_side import by_name
 from ._spectral import values_of
 
 SKETCH_SIZE = 64
@@ -93,11 +96,12 @@ class Profile:
         }
 
 
-def profile(adapter: Adapter) -> Profile:
+def profile(adapter: Adapter, *, executor: Executor | None = None) -> Profile:
     """Describe an adapter in plain numbers: the registry stores these and searches by them.
 
     Args:
         adapter: any adapter.
+        executor: a thread pool that works on modules side by side, as in `next_state`.
 
     Raises:
         NotFiniteError, NumericalError: as `spectral`.
@@ -108,7 +112,9 @@ def profile(adapter: Adapter) -> Profile:
         >>> described.norm, described.modules["q"].spectrum, len(described.sketch)
         (4.0, (4.0,), 64)
     """
-    modules = {name: _profile_module(name, factors) for name, factors in adapter.factors.items()}
+    modules = by_name(
+        lambda name: _profile_module(name, adapter.factors[name]), adapter.factors, executor
+    )
     dense: dict[str, DenseProfile] = {}
     for name, value in adapter.dense.items():
         name_digest = digest(encode(Adapter({}, {name: value})))
@@ -118,11 +124,11 @@ def profile(adapter: Adapter) -> Profile:
         norm=math.hypot(*norms),
         modules=MappingProxyType(modules),
         dense=MappingProxyType(dense),
-        sketch=sketch(adapter),
+        sketch=sketch(adapter, executor=executor),
     )
 
 
-def sketch(adapter: Adapter) -> tuple[float, ...]:
+def sketch(adapter: Adapter, *, executor: Executor | None = None) -> tuple[float, ...]:
     """Project an adapter's deltas to 64 numbers, fixed for ever.
 
     sketch_j = 1/8 * sum over modules of u_j^T (b a) v_j with fixed signs u_j, v_j derived from the
@@ -131,13 +137,20 @@ def sketch(adapter: Adapter) -> tuple[float, ...]:
     left out, because a head would swamp the modules.
     """
     total = torch.zeros(SKETCH_SIZE, dtype=torch.float64)
-    for name, factors in adapter.factors.items():
-        rows, columns = factors.shape
-        left = sign_matrix(SKETCH_SIZE, rows, "sketch", name, "left")
-        right = sign_matrix(SKETCH_SIZE, columns, "sketch", name, "right")
-        b, a = factors.b.to("cpu", torch.float64), factors.a.to("cpu", torch.float64)
-        total += ((left @ b) * (right @ a.T)).sum(dim=1)
+    terms = by_name(
+        lambda name: _sketch_module(name, adapter.factors[name]), adapter.factors, executor
+    )
+    for term in terms.values():
+        total += term
     return tuple(numbers(total / math.sqrt(SKETCH_SIZE)))
+
+
+def _sketch_module(name: str, factors: Factors) -> Tensor:
+    rows, columns = factors.shape
+    left = sign_matrix(SKETCH_SIZE, rows, "sketch", name, "left")
+    right = sign_matrix(SKETCH_SIZE, columns, "sketch", name, "right")
+    b, a = factors.b.to("cpu", torch.float64), factors.a.to("cpu", torch.float64)
+    return ((left @ b) * (right @ a.T)).sum(dim=1)
 
 
 def _profile_module(name: str, factors: Factors) -> ModuleProfile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from ._decompose import TOLERANCE, check_tolerance
 from ._errors import UnknownModuleError
 from ._linalg import frobenius
 from ._ranks import Rank, ranks_for
+from ._side_by_side import by_name
 from ._spectral import CutError, collect, cut
 from ._stacking import check_count
 from ._weights import Weight, weight_for
@@ -45,6 +47,7 @@ def next_state(
     *,
     state_rank: Rank | None,
     tolerance: float = TOLERANCE,
+    executor: Executor | None = None,
 ) -> Aggregated:
     """Add the weighted changes of all nodes to the state, exactly, and cap the rank once.
 
@@ -59,8 +62,8 @@ def next_state(
 
     Updates are consumed one at a time, in order. Memory: per module at most one dense float32
     delta and a quarter of it pending, plus one update; nothing is cut until the end. There, one
-    module after the other is decomposed: a dense one needs several float64 copies of its delta
-    meanwhile, and is let go before the next.
+    module after the other is decomposed, or as many at once as the executor has threads: a dense
+    one needs several float64 copies of its delta meanwhile, and is let go before the next.
 
     Args:
         state: S, in spectral form.
@@ -70,6 +73,9 @@ def next_state(
             tensor that it lacks contributes nothing, whatever `start` says.
         state_rank: cap of the rank, for all modules or by module (others uncapped), or None.
         tolerance: singular values at or below this share of the largest are dropped.
+        executor: a thread pool that decomposes modules side by side. Its threads use torch's own
+            threads too: with `torch.set_num_threads(1)` they are quickest, and the result does not
+            depend on the number of cores.
 
     Raises:
         NothingToAggregateError: no updates.
@@ -101,8 +107,12 @@ def next_state(
             if name in start.dense:
                 total.add(start.dense[name], -share, name)
     check_count(count)
-    # Each change is let go as it ends: its dense delta would lie beside the next one's SVD.
-    cuts = {name: modules.pop(name).finish(caps.get(name), tolerance) for name in list(modules)}
+
+    def finish(name: str) -> tuple[Factors, float, float]:
+        # Popped, so that its dense delta does not lie beside the next one's SVD.
+        return modules.pop(name).finish(caps.get(name), tolerance)
+
+    cuts = by_name(finish, modules, executor)
     result = collect(cuts, {name: total.total() for name, total in dense.items()})
     return Aggregated(result.adapter, result.error, count)
 

@@ -55,12 +55,12 @@ from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 
 from ._wire import LinkError, LinkLost, WireError, WireLimits
 from ._wire_bundle import BUNDLE_DIGEST
+from ._wire_http import LocalTransport
 from ._wire_objects import fetch
 
 ClientT = TypeVar("ClientT", bound=Any)
 
 CALL_TIMEOUT_SECONDS: Final = 30.0
-MAX_ANSWER_BYTES: Final = 32 * 2**20  # a chunk of a blob has 5 MiB, an envelope 4 at most
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request, some 20 a second
 
@@ -97,21 +97,9 @@ def connect(kind: type[ClientT], address: str, component: str, token: str = "") 
     )
     client._client.close()
     client._client = httpx.Client(
-        timeout=CALL_TIMEOUT_SECONDS,
-        trust_env=False,  # a proxy meant for the internet must not carry loopback traffic
-        limits=httpx.Limits(max_keepalive_connections=4),
-        event_hooks={"response": [_check_size]},
+        transport=LocalTransport(address), timeout=CALL_TIMEOUT_SECONDS, trust_env=False
     )
     return client
-
-
-def _check_size(response: httpx.Response) -> None:
-    """Refuse an answer by its length before it is read: a peer chose what is in an object."""
-    size = int(response.headers.get("content-length", "0"))
-    if size > MAX_ANSWER_BYTES:
-        raise WireError(
-            "object_too_large", f"an object of {size} bytes, the limit is {MAX_ANSWER_BYTES} bytes"
-        )
 
 
 def call(method: Callable[[Any], Any], request: Any, *, patience_seconds: float = 0.0) -> Any:

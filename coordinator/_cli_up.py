@@ -14,9 +14,9 @@ from typing import Annotated
 
 import typer
 
+from ..client._allocator import keep_buffers
 from ._config import CoordinatorConfig, read_settings
 from ._errors import CoordinatorError
-from ._memory import return_large_buffers
 
 _NO_LINES = (
     "no adapter line is configured: nodes are greeted and the registry answers; add an "
@@ -71,9 +71,12 @@ def _run(settings: CoordinatorConfig, *, take_over: bool) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, tell)
-    return_large_buffers()
-    from ._daemon import Coordinator  # torch and Flower: a wrong configuration is told without them
+    keep_buffers()
+    import torch  # here, and Flower below: a wrong configuration is told without them
 
+    from ._daemon import Coordinator
+
+    torch.set_num_threads(1)  # modules are aggregated side by side, so results are the same bytes
     coordinator = Coordinator(settings, take_over=take_over, terminal=sys.stderr)
     coordinator.start()
     if not settings.adapters:

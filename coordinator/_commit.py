@@ -6,9 +6,12 @@ memory needed does not grow with the number of nodes, and a crash cannot change 
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ..aggregation import (
     Adapter,
@@ -25,6 +28,8 @@ from ..aggregation import (
 from ..store import ContributionRecord, Ledger
 from ._errors import CoordinatorError
 from ._plans import Plan
+
+_MAX_WORKERS: Final = 8  # each may hold float64 copies of a dense delta
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,10 @@ def aggregate(
     starts = _Starts(ledger, adapter, limits)
     state = starts.state(start_number)
     weights = _weights(ledger, found, plan, head=start_number, limits=limits)
-    result = next_state(
-        state, _updates(ledger, found, weights, starts, plan_of, limits), state_rank=plan.state_rank
-    )
+    updates = _updates(ledger, found, weights, starts, plan_of, limits)
+    with ThreadPoolExecutor(_workers(), thread_name_prefix="aggregation") as executor:
+        result = next_state(state, updates, state_rank=plan.state_rank, executor=executor)
+        described = profile(result.adapter, executor=executor)
     metrics = {
         "contributions": float(len(found)),
         "late_contributions": float(sum(c.start_number != start_number for c in found)),
@@ -82,7 +88,13 @@ def aggregate(
             shares = normalise([c.num_examples for c in found])
             pairs = zip(shares, found, strict=True)
             metrics[f"train_{name}"] = sum(w * c.metrics[name] for w, c in pairs)
-    return NewVersion(encode(result.adapter), profile(result.adapter).to_json(), metrics)
+    return NewVersion(encode(result.adapter), described.to_json(), metrics)
+
+
+def _workers() -> int:
+    """Return how many modules to work on at once: the cores this process may use, 8 at most."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(cores, _MAX_WORKERS)
 
 
 def _updates(
@@ -96,10 +108,9 @@ def _updates(
     """Yield (what the node began with, what it returned, weight), one in memory at a time."""
     for contribution, weight in zip(found, weights, strict=True):
         plan = plan_of(contribution.round)
-        state = starts.state(contribution.start_number)
         rank = plan.cohort[contribution.identity].rank if plan.start == "warm" else 0
         update = decode(bytearray(ledger.read_blob(contribution.digest)), limits)
-        yield leading(state, rank), update, weight
+        yield leading(starts.state(contribution.start_number), rank), update, weight
 
 
 class _Starts:

@@ -59,13 +59,12 @@ class Blobs(ABC):
         """Open a blob after checking it. Raises BlobMissing, BlobDamaged."""
 
     @abstractmethod
-    def delete(self, digest: str) -> None:
-        """Delete a blob; it may be gone already."""
-
     def read(self, digest: str) -> bytes:
         """Return a checked blob. Raises BlobMissing, BlobDamaged."""
-        with self.open(digest) as stream:
-            return stream.read()
+
+    @abstractmethod
+    def delete(self, digest: str) -> None:
+        """Delete a blob; it may be gone already."""
 
 
 class FolderBlobs(Blobs):
@@ -109,23 +108,33 @@ class FolderBlobs(Blobs):
 
     def open(self, digest: str) -> BinaryIO:
         """Open a blob's file after hashing what is in it."""
+        with contextlib.ExitStack() as undo:
+            stream = undo.enter_context(self._opened(digest))
+            with _damaging(digest, self.path(digest)):
+                found = hashlib.file_digest(stream, "sha256")
+                stream.seek(0)
+            self._check(digest, found.hexdigest())
+            undo.pop_all()
+            return stream
+
+    def read(self, digest: str) -> bytes:
+        """Read a blob's file once, then hash what was read."""
+        with self._opened(digest) as stream, _damaging(digest, self.path(digest)):
+            data = stream.read()
+        self._check(digest, hashlib.sha256(data).hexdigest())
+        return data
+
+    def _opened(self, digest: str) -> io.BufferedReader:
         path = self.path(digest)
-        try:
-            stream = path.open("rb")
-        except FileNotFoundError:
-            raise BlobMissing(digest, str(path)) from None
-        except OSError as error:
-            raise BlobDamaged(digest, str(path), error.strerror or "unreadable") from error
-        try:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-            stream.seek(0)
-        except OSError as error:
-            stream.close()
-            raise BlobDamaged(digest, str(path), error.strerror or "unreadable") from error
+        with _damaging(digest, path):
+            try:
+                return path.open("rb")
+            except FileNotFoundError:
+                raise BlobMissing(digest, str(path)) from None
+
+    def _check(self, digest: str, found: str) -> None:
         if found != digest:
-            stream.close()
-            raise BlobDamaged(digest, str(path), "torn or changed bytes")
-        return stream
+            raise BlobDamaged(digest, str(self.path(digest)), "torn or changed bytes")
 
     def delete(self, digest: str) -> None:
         """Delete a blob's file."""
@@ -171,8 +180,12 @@ class MemoryBlobs(Blobs):
 
     def open(self, digest: str) -> BinaryIO:
         """Open a copy."""
+        return io.BytesIO(self.read(digest))
+
+    def read(self, digest: str) -> bytes:
+        """Return the bytes."""
         try:
-            return io.BytesIO(self._blobs[digest])
+            return self._blobs[digest]
         except KeyError:
             raise BlobMissing(digest, "memory") from None
 
@@ -243,6 +256,14 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _damaging(digest: str, path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BlobDamaged(digest, str(path), error.strerror or "unreadable") from error
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from polyrank.aggregation import ArgumentError, Factors, NotFiniteError, NumericalError, spectral
+from polyrank.aggregation import _decompose as module
 from polyrank.aggregation import _linalg as linalg
 from polyrank.aggregation._decompose import Decomposition, decompose, decompose_dense
 from torch import Tensor
@@ -35,6 +36,21 @@ def test_a_decomposition_is_the_svd_of_the_delta(
 ):
     factors = random_factors(shape, rank, seed, 10.0**exponent)
     assert_is_svd_of(decompose(factors.b, factors.a), dense_delta(factors))
+
+
+@QUICK
+@given(st.sampled_from(SHAPES), st.integers(1, 20), seeds, st.integers(1, 200))
+def test_weights_and_tiles_are_the_scaled_delta_in_one_piece(
+    shape: tuple[int, int], rank: int, seed: int, elements: int
+):
+    factors = random_factors(shape, rank, seed)
+    weights = random_factors((1, rank), 1, seed + 1).a[0].double()
+    weights[:1] = 0.0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "_TILE_ELEMENTS", elements)
+        whole = decompose(factors.b, factors.a, weights)
+        delta = (factors.b.double() * weights) @ factors.a.double()
+        assert_is_svd_of(whole, delta)
 
 
 @QUICK
@@ -87,6 +103,18 @@ def test_values_that_are_not_finite_are_refused_before_lapack_sees_them(rank: in
     factors.b[1, 0] = value
     with pytest.raises(NotFiniteError):
         decompose(factors.b, factors.a)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("size", [1, 7, 33, 4099])
+def test_one_bad_value_anywhere_is_found(dtype: torch.dtype, size: int):
+    assert linalg.is_finite(torch.empty(0, 3, dtype=dtype))
+    for value in (float("nan"), float("inf"), -float("inf")):
+        for place in (0, size // 2, size - 1):
+            x = torch.linspace(-1, 1, size).to(dtype)
+            assert linalg.is_finite(x)
+            x[place] = value
+            assert not linalg.is_finite(x)
 
 
 @pytest.mark.parametrize("routine", [linalg.eigh, linalg.svd, linalg.singular_values])

@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from polyrank.aggregation import (
     Adapter,
     Factors,
+    NotFiniteError,
     NothingToAggregateError,
     ShapeError,
     UnknownModuleError,
@@ -23,6 +25,7 @@ from polyrank.aggregation import (
     leading,
     next_state,
     normalise,
+    profile,
     spectral,
     warm_start,
 )
@@ -230,6 +233,24 @@ def test_the_same_updates_in_the_same_order_give_the_same_bytes():
     updates: Updates = [(leading(state, 4), trained(leading(state, 4), s), 0.3) for s in range(9)]
     once = encode(next_state(state, updates, state_rank=5).adapter)
     assert once == encode(next_state(state, updates, state_rank=5).adapter)
+
+
+def test_modules_side_by_side_give_the_same_bytes_and_the_same_profile():
+    names = {f"m{i}": 6 for i in range(9)}
+    state = spectral(adapter_of(names, (16, 12))).adapter
+    updates: Updates = [(leading(state, 4), trained(leading(state, 4), s), 0.3) for s in range(3)]
+    alone = next_state(state, updates, state_rank=5).adapter
+    with ThreadPoolExecutor(4, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        together = next_state(state, updates, state_rank=5, executor=pool).adapter
+        assert profile(together, executor=pool) == profile(alone)
+    assert encode(together) == encode(alone)
+
+
+def test_an_error_in_a_thread_of_the_pool_is_raised():
+    state = empty({"q": (4, 4), "v": (4, 4)})
+    bad = Adapter({"v": Factors(torch.full((4, 1), float("nan")), torch.ones(1, 4))})
+    with ThreadPoolExecutor(2) as pool, pytest.raises(NotFiniteError):
+        next_state(state, [(state, bad, 1.0)], state_rank=4, executor=pool)
 
 
 def test_a_round_without_updates_is_refused():

@@ -21,7 +21,7 @@ from flwr.supercore.inflatable import inflatable_utils
 from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supernode import start_client_internal as loop
 from flwr.supernode.nodestate.in_memory_nodestate import InMemoryNodeState
-from polyrank.client import _flower_launch, _wire_objects, _wire_runtime
+from polyrank.client import _flower_launch, _wire_http, _wire_objects
 
 NAMES = {
     "flwr.app.message": ["make_message", "remove_content_from_message"],
@@ -110,7 +110,7 @@ def test_an_empty_chunk_is_written_as_the_edge_writes_it() -> None:
 
 def test_chunks_are_smaller_than_the_largest_answer() -> None:
     size = importlib.import_module("flwr.common.constant").FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE
-    assert size * 2 < _wire_runtime.MAX_ANSWER_BYTES
+    assert size * 2 < _wire_http.MAX_ANSWER_BYTES
 
 
 def test_the_retry_of_pulls_is_a_constant_bound_at_import() -> None:
@@ -163,7 +163,11 @@ def test_the_state_of_the_supernode_has_what_the_launcher_reads() -> None:
 QUICK = """
 import inspect
 from polyrank.client import _flower_launch as launch
+launch.quick_http()
 launch.quick_supernode()
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+assert AutoHTTPProtocol is HttpToolsProtocol
 from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.supercore.retry import http_retry
 from flwr.supernode import start_client_internal as loop

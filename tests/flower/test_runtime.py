@@ -1,16 +1,21 @@
 """Calls to Flower: limits and errors, against a real HTTP server."""
 
 import http.server
+import os
+import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.runtime import RuntimeHttpClient
 from polyrank.client._wire import LinkError, LinkLost, WireError
+from polyrank.client._wire_http import MAX_ANSWER_BYTES, LocalTransport
 from polyrank.client._wire_process import free_port
-from polyrank.client._wire_runtime import MAX_ANSWER_BYTES, Acquirer, call, connect
+from polyrank.client._wire_runtime import Acquirer, call, connect
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -111,3 +116,73 @@ def test_nobody_there_is_lost() -> None:
     with pytest.raises(LinkLost, match="does not answer"):
         acquirer.acquire()
     acquirer.close()
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Answers with what came, over connections that stay open until the test closes them."""
+
+    protocol_version = "HTTP/1.1"
+    connections: list[socket.socket] = []  # noqa: RUF012
+
+    def do_POST(self) -> None:
+        if self.connection not in self.connections:
+            self.connections.append(self.connection)
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def echo() -> Iterator[tuple[httpx.Client, list[socket.socket]]]:
+    Echo.connections.clear()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"127.0.0.1:{server.server_address[1]}"
+    with httpx.Client(base_url=f"http://{address}", transport=LocalTransport(address)) as client:
+        yield client, Echo.connections
+    server.shutdown()
+    server.server_close()
+
+
+def test_large_bodies_pass_both_ways_over_one_connection(
+    echo: tuple[httpx.Client, list[socket.socket]],
+) -> None:
+    client, connections = echo
+    for size in (0, 1, 5 * 2**20 + 3):
+        body = os.urandom(size)
+        assert client.post("/x", content=body).content == body
+    assert len(connections) == 1
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_replaced(
+    echo: tuple[httpx.Client, list[socket.socket]],
+) -> None:
+    client, connections = echo
+    assert client.post("/x", content=b"one").content == b"one"
+    connections[0].shutdown(socket.SHUT_RDWR)  # as uvicorn does after 5 s without a request
+    assert client.post("/x", content=b"two").content == b"two"
+    assert len(connections) == 2
+
+
+def test_threads_share_a_transport(echo: tuple[httpx.Client, list[socket.socket]]) -> None:
+    client, _ = echo
+    bodies = [os.urandom(2**17) for _ in range(24)]
+    with ThreadPoolExecutor(6) as pool:
+        found = pool.map(lambda body: client.post("/x", content=body).content, bodies)
+        assert list(found) == bodies
+
+
+def test_a_server_that_falls_silent_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            httpx.Client(transport=LocalTransport(address), timeout=0.2) as client,
+            pytest.raises(httpx.TransportError, match="timed out"),
+        ):
+            client.post(f"http://{address}/x", content=b"anyone?")

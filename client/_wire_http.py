@@ -1,0 +1,74 @@
+"""HTTP to a program on this machine, quick for bodies of megabytes.
+
+Flower's clients speak through an `httpx.Client`. httpx's own transport parses a body in pieces of
+64 KiB and copies what is left of it for each piece sent: some 7 ms for a chunk of 5 MB, a quarter
+of that with urllib3 (`benchmarks/round_overhead.py` shows the sum). So httpx keeps its face and
+urllib3 carries the bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import httpx
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from ._wire import WireError
+
+MAX_ANSWER_BYTES: Final = 32 * 2**20  # a chunk of a blob has 5 MiB, an envelope 4 at most
+_CONNECTIONS: Final = 4
+
+
+class LocalTransport(httpx.BaseTransport):
+    """Carries requests to one ``host:port`` over plain HTTP, without proxies, retries, redirects.
+
+    Safe for several threads. An answer's length is checked before its body is read: a peer chose
+    what is in an object.
+
+    Raises (from each request):
+        WireError: the answer is larger than `MAX_ANSWER_BYTES`.
+        httpx.TransportError: nobody answers, or not within the request's time.
+    """
+
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._pool = urllib3.HTTPConnectionPool(host, int(port), maxsize=_CONNECTIONS)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request and read its answer whole."""
+        limits = request.extensions.get("timeout", {})
+        try:
+            answer = self._pool.urlopen(
+                request.method,
+                request.url.raw_path.decode("ascii"),
+                body=request.read(),
+                headers=dict(request.headers),
+                retries=False,
+                redirect=False,
+                timeout=urllib3.Timeout(connect=limits.get("connect"), read=limits.get("read")),
+                preload_content=False,
+                decode_content=False,
+            )
+            try:
+                return httpx.Response(
+                    answer.status, headers=list(answer.headers.items()), content=_body(answer)
+                )
+            finally:
+                answer.release_conn()
+        except (HTTPError, OSError) as error:
+            raise httpx.TransportError(str(error) or type(error).__name__) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.close()
+
+
+def _body(answer: urllib3.BaseHTTPResponse) -> bytes:
+    size = int(answer.headers.get("content-length", "0"))
+    if size > MAX_ANSWER_BYTES:
+        answer.close()
+        raise WireError(
+            "object_too_large", f"an object of {size} bytes, the limit is {MAX_ANSWER_BYTES} bytes"
+        )
+    return answer.read()
