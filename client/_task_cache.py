@@ -6,6 +6,7 @@ lengths, the envelope, the blob. The signature is not kept: a reply is signed wh
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import struct
 from pathlib import Path
@@ -37,7 +38,7 @@ class TaskCache:
             partial.unlink()
 
     def put(self, reply: ReplyEnvelope, blob: Blob) -> None:
-        """Keep a reply; when this returns it is on disk.
+        """Keep a reply; when this returns it is on disk. On a full disk older ones make room.
 
         Raises:
             StateError: it cannot be written.
@@ -46,12 +47,19 @@ class TaskCache:
         lengths = _LENGTHS.pack(len(envelope), len(blob))
         digest = _digest(lengths, envelope, blob)
         path = self._folder / reply.task_key
-        try:
-            write_durably(path, [_MAGIC, digest, lengths, envelope, blob])
-        except OSError as error:
-            raise StateError(
-                f"finished task cannot be kept in {self._folder}: {error.strerror}", path=path
-            ) from error
+        is_kept = False
+        while not is_kept:
+            try:
+                write_durably(path, [_MAGIC, digest, lengths, envelope, blob])
+                is_kept = True
+            except OSError as error:
+                others = [entry for entry in self._entries() if entry != path]
+                if error.errno != errno.ENOSPC or not others:
+                    raise StateError(
+                        f"finished task cannot be kept in {self._folder}: {error.strerror}",
+                        path=path,
+                    ) from error
+                _drop(others[0])
         self._evict(path)
 
     def get(self, task_key: str) -> tuple[ReplyEnvelope, memoryview] | None:
@@ -84,8 +92,12 @@ class TaskCache:
         while entries and (len(entries) + 1 > self._max_entries or total > self._max_bytes):
             oldest = entries.pop(0)
             total -= sizes[oldest]
-            oldest.unlink(missing_ok=True)
-            _log.info("cached_task_evicted", task_key=oldest.name, size_bytes=sizes[oldest])
+            _drop(oldest)
+
+
+def _drop(entry: Path) -> None:
+    _log.info("cached_task_evicted", task_key=entry.name, size_bytes=entry.stat().st_size)
+    entry.unlink(missing_ok=True)
 
 
 def _trainings_in(path: Path) -> int:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,8 @@ def node(
     from ..client import AdaptationClient
 
     AdaptationClient(settings.client(), trainer).run()
+    sys.stderr.flush()
+    os._exit(0)  # an evaluation that was given up may be in torch: do not finalise beneath it
 
 
 def _log_to_terminal() -> None:

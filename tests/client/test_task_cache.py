@@ -1,8 +1,11 @@
 """Finished replies on disk: whole or absent, and never more than allowed."""
 
+import errno
 import os
 
 import pytest
+from polyrank.client import StateError
+from polyrank.client import _task_cache as module
 from polyrank.client._protocol import KeyPair, ReplyEnvelope, blob_digest
 from polyrank.client._task_cache import TaskCache
 
@@ -94,6 +97,29 @@ def test_the_newest_is_kept_even_if_it_is_too_large(tmp_path):
     put(cache, 1)
     kept = put(cache, 2, b"x" * 1000)
     assert keys(cache) == [kept.task_key]
+
+
+def test_on_a_full_disk_the_oldest_make_room_for_what_was_just_trained(tmp_path, monkeypatch):
+    cache = cache_in(tmp_path)
+    for number in range(1, 4):
+        os.utime(tmp_path / put(cache, number).task_key, ns=(number, number))
+    write = module.write_durably
+
+    def on_a_small_disk(path, pieces):
+        if len(list(tmp_path.iterdir())) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, pieces)
+
+    monkeypatch.setattr(module, "write_durably", on_a_small_disk)
+    kept = put(cache, 4)
+    assert keys(cache) == [f"{3:064x}", kept.task_key]
+
+    def on_a_full_disk(path, pieces):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module, "write_durably", on_a_full_disk)
+    with pytest.raises(StateError, match="No space left"):
+        put(cache, 5)
 
 
 def test_what_a_crash_left_half_written_is_swept(tmp_path):
