@@ -1,4 +1,7 @@
-"""The matrix's undisturbed run, and its table at the end of the test run."""
+"""The matrix's undisturbed run, and its table at the end of the test run.
+
+``POLYRANK_CRASH_REPORT=FILE make soak`` also writes the table's rows to a JSON file.
+"""
 
 import os
 from collections.abc import Iterator
@@ -15,13 +18,6 @@ REPORT_VARIABLE = "POLYRANK_CRASH_REPORT"
 ROWS = pytest.StashKey[list[Row]]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--crash-report", default=os.environ.get(REPORT_VARIABLE, ""), metavar="PATH",
-        help=f"write the crash matrix's rows to a JSON file (also ${REPORT_VARIABLE})",
-    )  # fmt: skip
-
-
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
@@ -30,7 +26,7 @@ def pytest_terminal_summary(
         return
     terminalreporter.section("crash matrix")
     terminalreporter.write_line(table(rows))
-    path = config.getoption("--crash-report")
+    path = os.environ.get(REPORT_VARIABLE)
     if path:
         write_json(Path(path), rows)
         terminalreporter.write_line(f"written to {path}")
