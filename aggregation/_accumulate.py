@@ -71,6 +71,11 @@ class ModuleSum:
         return self._dense is None and self.discarded == 0.0
 
     @property
+    def is_dense(self) -> bool:
+        """Whether the sum has become a dense delta."""
+        return self._dense is not None
+
+    @property
     def is_zero(self) -> bool:
         """Whether nothing but zero terms was added."""
         return self._dense is None and not self._blocks

@@ -74,9 +74,10 @@ def decompose(b: Tensor, a: Tensor, weights: Tensor | None = None) -> Decomposit
     """Return the SVD of `b @ diag(weights) @ a` through its small core.
 
     Lengths of columns of `b` and rows of `a`, and the weights, are moved into the core, as if both
-    were scaled to unit length: the factors' gauge (b G, G^-1 a) then costs no accuracy. Each side
-    is made orthonormal through its Gram matrix if that is well conditioned, else by QR, so
-    cancelling terms, such as T' - T, keep an absolute error of about 1e-15 of the largest term.
+    were scaled to unit length: the factors' gauge (b G, G^-1 a) then costs no accuracy (while
+    squares of lengths are normal float64 numbers, so from 1e-150 up). Each side is made orthonormal
+    through its Gram matrix if that is well conditioned, else by QR, so cancelling terms, such as
+    T' - T, keep an absolute error of about 1e-15 of the largest term.
 
     Args:
         b: (m, r), any floating dtype.
@@ -190,6 +191,8 @@ def _tiles(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 def _product(x: Tensor, mix: Tensor) -> Tensor:
     """Return x @ mix in float64, (d, p)."""
+    if x.dtype == mix.dtype:
+        return x @ mix
     product = mix.new_empty(x.shape[0], mix.shape[1])
     for rows, tile in _tiles(x):
         product[rows] = tile @ mix

@@ -30,7 +30,7 @@ def is_finite(x: Tensor) -> bool:
     """Say whether every element is finite; reads the tensor once and makes no mask."""
     if not x.numel():
         return True
-    low, high = x.aminmax()  # NaN goes through both
+    low, high = x.detach().aminmax()  # NaN goes through both
     return math.isfinite(low) and math.isfinite(high)
 
 

@@ -62,8 +62,8 @@ def next_state(
 
     Updates are consumed one at a time, in order. Memory: per module at most one dense float32
     delta and a quarter of it pending, plus one update; nothing is cut until the end. There, one
-    module after the other is decomposed, or as many at once as the executor has threads: a dense
-    one needs several float64 copies of its delta meanwhile, and is let go before the next.
+    module after the other is decomposed, or as many stacks at once as the executor has threads: a
+    dense one needs several float64 copies of its delta meanwhile, and is let go before the next.
 
     Args:
         state: S, in spectral form.
@@ -73,9 +73,9 @@ def next_state(
             tensor that it lacks contributes nothing, whatever `start` says.
         state_rank: cap of the rank, for all modules or by module (others uncapped), or None.
         tolerance: singular values at or below this share of the largest are dropped.
-        executor: a thread pool that decomposes modules side by side. Its threads use torch's own
-            threads too: with `torch.set_num_threads(1)` they are quickest, and the result does not
-            depend on the number of cores.
+        executor: a thread pool that decomposes stacks side by side. It is quickest if each of
+            its threads has called `torch.set_num_threads(1)`. Dense deltas are decomposed in the
+            calling thread.
 
     Raises:
         NothingToAggregateError: no updates.
@@ -112,7 +112,11 @@ def next_state(
         # Popped, so that its dense delta does not lie beside the next one's SVD.
         return modules.pop(name).finish(caps.get(name), tolerance)
 
-    cuts = by_name(finish, modules, executor)
+    # Dense ones take turns, with all of torch's threads: side by side they would not fit.
+    stacks = [name for name, module in modules.items() if not module.is_dense]
+    cuts = by_name(finish, stacks, executor)
+    cuts |= by_name(finish, list(modules), None)
+    cuts = {name: cuts[name] for name in state.factors}
     result = collect(cuts, {name: total.total() for name, total in dense.items()})
     return Aggregated(result.adapter, result.error, count)
 
@@ -125,6 +129,11 @@ class _ModuleChange:
         self._state = state
         self._sum = ModuleSum(state)
         self._covered = torch.zeros(state.rank, dtype=torch.float64)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether so much was added that the sum is a dense delta."""
+        return self._sum.is_dense
 
     def add(self, start: Factors | None, cumulative: Factors, weight: float) -> None:
         """Add weight * (cumulative - start)."""

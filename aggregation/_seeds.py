@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -37,16 +36,6 @@ def sign_matrix(rows: int, columns: int, *labels: str) -> Tensor:
     count = rows * columns
     stream = hashlib.shake_256("/".join(labels).encode()).digest(-(-count // 8))
     octets = torch.frombuffer(bytearray(stream), dtype=torch.uint8)
-    return (
-        _signs_of_octets()
-        .index_select(0, octets.to(torch.int32))
-        .reshape(-1)[:count]
-        .reshape(rows, columns)
-    )
-
-
-@cache
-def _signs_of_octets() -> Tensor:
-    """Return the eight signs of each octet, lowest bit first, (256, 8) float64."""
-    bits = (torch.arange(256)[:, None] >> torch.arange(8)) & 1
-    return bits.to(torch.float64) * 2 - 1
+    signs_of_octet = ((torch.arange(256)[:, None] >> torch.arange(8)) & 1).to(torch.float64) * 2 - 1
+    signs = signs_of_octet.index_select(0, octets.to(torch.int32))
+    return signs.reshape(-1)[:count].reshape(rows, columns)

@@ -29,7 +29,7 @@ def keep_buffers() -> None:
     What the operator has set in the environment is left alone.
     """
     libc = _glibc()
-    if libc is None:
+    if libc is None or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return
     for name, (parameter, value) in _SETTINGS.items():
         if name not in os.environ:
@@ -47,5 +47,8 @@ def _glibc() -> Any:
     """Return the C library if it is one with these calls, else None."""
     if sys.platform != "linux":
         return None
-    libc = ctypes.CDLL(None)
+    try:
+        libc = ctypes.CDLL(None)
+    except OSError:
+        return None  # a static build
     return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import shutil
 import struct
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _MAGIC = b"polyrank-task-1\n"
 _LENGTHS = struct.Struct("<QQ")
 _HEAD_BYTES = len(_MAGIC) + 32 + _LENGTHS.size
 _MAX_ENVELOPE_BYTES = 4 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = structlog.get_logger(__name__)
 
 
@@ -47,20 +49,13 @@ class TaskCache:
         lengths = _LENGTHS.pack(len(envelope), len(blob))
         digest = _digest(lengths, envelope, blob)
         path = self._folder / reply.task_key
-        is_kept = False
-        while not is_kept:
-            try:
-                write_durably(path, [_MAGIC, digest, lengths, envelope, blob])
-                is_kept = True
-            except OSError as error:
-                others = [entry for entry in self._entries() if entry != path]
-                if error.errno != errno.ENOSPC or not others:
-                    raise StateError(
-                        f"finished task cannot be kept in {self._folder}: {error.strerror}",
-                        path=path,
-                    ) from error
-                _drop(others[0])
-        self._evict(path)
+        try:
+            self._write(path, [_MAGIC, digest, lengths, envelope, blob])
+            self._evict(path)
+        except OSError as error:
+            raise StateError(
+                f"finished task cannot be kept in {self._folder}: {error.strerror}", path=path
+            ) from error
 
     def get(self, task_key: str) -> tuple[ReplyEnvelope, memoryview] | None:
         """Return a kept reply and its blob, or None; a damaged entry is dropped and logged."""
@@ -85,6 +80,21 @@ class TaskCache:
         files = [path for path in self._folder.iterdir() if path.suffix != ".partial"]
         return sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
+    def _write(self, path: Path, pieces: list[Blob]) -> None:
+        """Write an entry; on a full disk drop the oldest others, if that makes room for it."""
+        needed = sum(map(len, pieces))
+        while True:
+            try:
+                write_durably(path, pieces)
+                return
+            except OSError as error:
+                others = [entry for entry in self._entries() if entry != path]
+                held = sum(entry.stat().st_size for entry in others)
+                is_hopeless = shutil.disk_usage(self._folder).free + held < needed
+                if error.errno not in _FULL or not others or is_hopeless:
+                    raise
+                _drop(others[0])
+
     def _evict(self, newest: Path) -> None:
         entries = [path for path in self._entries() if path != newest]
         sizes = {path: path.stat().st_size for path in [*entries, newest]}
@@ -96,8 +106,9 @@ class TaskCache:
 
 
 def _drop(entry: Path) -> None:
-    _log.info("cached_task_evicted", task_key=entry.name, size_bytes=entry.stat().st_size)
-    entry.unlink(missing_ok=True)
+    size = entry.stat().st_size
+    entry.unlink()
+    _log.info("cached_task_evicted", task_key=entry.name, size_bytes=size)
 
 
 def _trainings_in(path: Path) -> int:

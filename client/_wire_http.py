@@ -23,8 +23,8 @@ _CONNECTIONS: Final = 4
 class LocalTransport(httpx.BaseTransport):
     """Carries requests to one ``host:port`` over plain HTTP, without proxies, retries, redirects.
 
-    Safe for several threads. An answer's length is checked before its body is read: a peer chose
-    what is in an object.
+    Safe for several threads. An answer that says it is too large is refused before it is read: a
+    peer chose what is in an object.
 
     Raises (from each request):
         WireError: the answer is larger than `MAX_ANSWER_BYTES`.
@@ -33,7 +33,7 @@ class LocalTransport(httpx.BaseTransport):
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
-        self._pool = urllib3.HTTPConnectionPool(host, int(port), maxsize=_CONNECTIONS)
+        self._pool = urllib3.HTTPConnectionPool(host, int(port), maxsize=_CONNECTIONS, block=True)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and read its answer whole."""
@@ -51,11 +51,15 @@ class LocalTransport(httpx.BaseTransport):
                 decode_content=False,
             )
             try:
-                return httpx.Response(
-                    answer.status, headers=list(answer.headers.items()), content=_body(answer)
-                )
+                content = _body(answer)
+            except BaseException:
+                answer.close()
+                raise
             finally:
                 answer.release_conn()
+            return httpx.Response(
+                answer.status, headers=list(answer.headers.items()), content=content
+            )
         except (HTTPError, OSError) as error:
             raise httpx.TransportError(str(error) or type(error).__name__) from error
 
@@ -65,10 +69,14 @@ class LocalTransport(httpx.BaseTransport):
 
 
 def _body(answer: urllib3.BaseHTTPResponse) -> bytes:
-    size = int(answer.headers.get("content-length", "0"))
-    if size > MAX_ANSWER_BYTES:
-        answer.close()
-        raise WireError(
-            "object_too_large", f"an object of {size} bytes, the limit is {MAX_ANSWER_BYTES} bytes"
-        )
-    return answer.read()
+    """Read a body whole, but never much more than allowed, whatever its headers say."""
+    size = answer.length_remaining
+    if size is not None and size <= MAX_ANSWER_BYTES:
+        return answer.read()
+    content = answer.read(MAX_ANSWER_BYTES + 1) if size is None else b""
+    if size is None and len(content) <= MAX_ANSWER_BYTES:
+        return content
+    found = "more" if size is None else f"{size} bytes"
+    raise WireError(
+        "object_too_large", f"an object of {found}, the limit is {MAX_ANSWER_BYTES} bytes"
+    )

@@ -46,6 +46,7 @@ def node(
     from ..client import AdaptationClient
 
     AdaptationClient(settings.client(), trainer).run()
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # an evaluation that was given up may be in torch: do not finalise beneath it
 

@@ -72,11 +72,8 @@ def _run(settings: CoordinatorConfig, *, take_over: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, tell)
     keep_buffers()
-    import torch  # here, and Flower below: a wrong configuration is told without them
+    from ._daemon import Coordinator  # torch and Flower: a wrong configuration is told without them
 
-    from ._daemon import Coordinator
-
-    torch.set_num_threads(1)  # modules are aggregated side by side, so results are the same bytes
     coordinator = Coordinator(settings, take_over=take_over, terminal=sys.stderr)
     coordinator.start()
     if not settings.adapters:

@@ -6,12 +6,13 @@ memory needed does not grow with the number of nodes, and a crash cannot change 
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
+
+import torch
 
 from ..aggregation import (
     Adapter,
@@ -28,8 +29,6 @@ from ..aggregation import (
 from ..store import ContributionRecord, Ledger
 from ._errors import CoordinatorError
 from ._plans import Plan
-
-_MAX_WORKERS: Final = 8  # each may hold float64 copies of a dense delta
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def aggregate(
     state = starts.state(start_number)
     weights = _weights(ledger, found, plan, head=start_number, limits=limits)
     updates = _updates(ledger, found, weights, starts, plan_of, limits)
-    with ThreadPoolExecutor(_workers(), thread_name_prefix="aggregation") as executor:
+    with _pool() as executor:
         result = next_state(state, updates, state_rank=plan.state_rank, executor=executor)
         described = profile(result.adapter, executor=executor)
     metrics = {
@@ -91,10 +90,21 @@ def aggregate(
     return NewVersion(encode(result.adapter), described.to_json(), metrics)
 
 
-def _workers() -> int:
-    """Return how many modules to work on at once: the cores this process may use, 8 at most."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return min(cores, _MAX_WORKERS)
+@contextmanager
+def _pool() -> Generator[Executor]:
+    """Give torch's threads to modules: as many at once as there are, with one thread each.
+
+    `OMP_NUM_THREADS` bounds both. A thread's number is its own, but what is set last is also what
+    later threads of the process begin with, hence the last line.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(
+            threads, "aggregation", initializer=torch.set_num_threads, initargs=(1,)
+        ) as executor:
+            yield executor
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _updates(

@@ -1,6 +1,7 @@
 """The next state equals the dense formula, whatever the starts, weights and modules."""
 
 import gc
+import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -244,6 +245,28 @@ def test_modules_side_by_side_give_the_same_bytes_and_the_same_profile():
         together = next_state(state, updates, state_rank=5, executor=pool).adapter
         assert profile(together, executor=pool) == profile(alone)
     assert encode(together) == encode(alone)
+
+
+def test_dense_deltas_take_turns_in_the_calling_thread(monkeypatch):
+    state = spectral(adapter_of({"q": 6, "v": 6}, (36, 30))).adapter
+    updates: Updates = [
+        (leading(state, 6), trained(leading(state, 6), seed), 1 / 9) for seed in range(9)
+    ]
+    updates = [(s, Adapter({"v": t.factors["v"]}), w) for s, t, w in updates] + [
+        (s, Adapter({"q": t.factors["q"]}), w) for s, t, w in updates[:1]
+    ]
+    finish, threads = rounds._ModuleChange.finish, {}
+
+    def finished(change, rank, tolerance):
+        threads[change._name, change.is_dense] = threading.current_thread().name
+        return finish(change, rank, tolerance)
+
+    monkeypatch.setattr(rounds._ModuleChange, "finish", finished)
+    with ThreadPoolExecutor(2, "pool") as pool:
+        result = next_state(state, updates, state_rank=None, executor=pool)
+    assert threads == {("q", False): "pool_0", ("v", True): "MainThread"}
+    assert list(result.adapter.factors) == ["q", "v"]
+    assert_same_deltas(result.adapter, next_state_formula(state, updates), tolerance=5e-7)
 
 
 def test_an_error_in_a_thread_of_the_pool_is_raised():

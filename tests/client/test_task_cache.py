@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import pytest
 from polyrank.client import StateError
@@ -99,6 +100,19 @@ def test_the_newest_is_kept_even_if_it_is_too_large(tmp_path):
     assert keys(cache) == [kept.task_key]
 
 
+class Large(bytes):
+    """A blob that says it has as many bytes as no disk has."""
+
+    def __new__(cls, _size):
+        return super().__new__(cls, b"blob")
+
+    def __init__(self, size):
+        self.size = size
+
+    def __len__(self):
+        return self.size
+
+
 def test_on_a_full_disk_the_oldest_make_room_for_what_was_just_trained(tmp_path, monkeypatch):
     cache = cache_in(tmp_path)
     for number in range(1, 4):
@@ -118,8 +132,10 @@ def test_on_a_full_disk_the_oldest_make_room_for_what_was_just_trained(tmp_path,
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(module, "write_durably", on_a_full_disk)
+    needed = shutil.disk_usage(tmp_path).free + (1 << 20)
     with pytest.raises(StateError, match="No space left"):
-        put(cache, 5)
+        put(cache, 5, Large(needed))
+    assert keys(cache) == [f"{3:064x}", kept.task_key], "dropped, though it could not help"
 
 
 def test_what_a_crash_left_half_written_is_swept(tmp_path):

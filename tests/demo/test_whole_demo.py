@@ -1,5 +1,6 @@
 """`polyrank demo` as a user runs it: real processes, model and texts (minutes: soak only)."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,31 +70,46 @@ def test_a_kept_daemon_answers_until_it_is_stopped(tmp_path: Path, minilm_dir: P
 
 def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path, minilm_dir: Path):
     folder = tmp_path / "demo"
-    demo = subprocess.Popen([*DEMO, "--data-dir", str(folder)], start_new_session=True)
-    until = time.monotonic() + 120
-    while not (folder / "nodes" / "amazon" / "state" / "node.key").exists():
-        assert demo.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.5)
-    demo.send_signal(signal.SIGINT)
-    assert demo.wait(60) == 130
+    with _running(folder) as demo:
+        until = time.monotonic() + 120
+        while not (folder / "nodes" / "amazon" / "state" / "node.key").exists():
+            assert demo.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.5)
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 130
     _wait_for_silence(folder)
 
 
 def test_a_node_that_dies_ends_the_demo_with_its_log(tmp_path: Path, minilm_dir: Path):
     folder = tmp_path / "demo"
-    demo = subprocess.Popen([*DEMO, "--data-dir", str(folder)], stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 120
-    pid_file = folder / "nodes" / "amazon" / "state" / "lock"
-    while not (pid_file.exists() and pid_file.read_text().strip()):
-        assert time.monotonic() < until
-        time.sleep(0.5)
-    os.kill(int(pid_file.read_text()), signal.SIGKILL)
-    _, said = demo.communicate(timeout=60)
-    assert demo.returncode == 1
+    with _running(folder, stderr=subprocess.PIPE) as demo:
+        until = time.monotonic() + 120
+        pid_file = folder / "nodes" / "amazon" / "state" / "lock"
+        while not (pid_file.exists() and pid_file.read_text().strip()):
+            assert time.monotonic() < until
+            time.sleep(0.5)
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+        _, said = demo.communicate(timeout=60)
+        assert demo.returncode == 1
     assert "error: the node amazon ended with exit code -9" in said
     assert "the last lines of" in said
     _wait_for_silence(folder)
+
+
+@contextlib.contextmanager
+def _running(folder: Path, stderr: int | None = None) -> Iterator["subprocess.Popen[str]"]:
+    """Run the demo as a terminal does: a job in the background inherits an ignored Ctrl-C."""
+    with subprocess.Popen(
+        [*DEMO, "--data-dir", str(folder)],
+        stderr=stderr,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as demo:
+        try:
+            yield demo
+        finally:
+            demo.terminate()
 
 
 def _wait_for_silence(folder: Path) -> None:

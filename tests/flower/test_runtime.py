@@ -12,6 +12,7 @@ import pytest
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.runtime import RuntimeHttpClient
+from polyrank.client import _wire_http
 from polyrank.client._wire import LinkError, LinkLost, WireError
 from polyrank.client._wire_http import MAX_ANSWER_BYTES, LocalTransport
 from polyrank.client._wire_process import free_port
@@ -23,14 +24,15 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
     status = 200
     body = b""
-    length: int | None = None
+    length: int | str | None = None
     seen: list[dict[str, str]] = []  # noqa: RUF012
 
     def do_POST(self) -> None:
         self.seen.append(dict(self.headers))
         self.rfile.read(int(self.headers["content-length"]))
         self.send_response(self.status)
-        self.send_header("content-length", str(self.length or len(self.body)))
+        if self.length != "unsaid":
+            self.send_header("content-length", str(self.length or len(self.body)))
         self.end_headers()
         self.wfile.write(self.body)
 
@@ -78,6 +80,25 @@ def test_an_answer_that_is_too_large_is_refused_unread(answers: type[Answers]) -
     with pytest.raises(WireError) as caught:
         _ask(answers)
     assert caught.value.reason == "object_too_large"
+
+
+def test_an_answer_of_unsaid_length_is_read_no_further_than_allowed(
+    answers: type[Answers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers.length = "unsaid"
+    _ask(answers)
+    monkeypatch.setattr(_wire_http, "MAX_ANSWER_BYTES", 1000)
+    answers.body = bytes(1001)
+    with pytest.raises(WireError) as caught:
+        _ask(answers)
+    assert caught.value.reason == "object_too_large"
+
+
+@pytest.mark.parametrize("length", ["5, 6", "-3", "abc"])
+def test_a_length_that_is_none_is_an_error_of_the_link(answers: type[Answers], length: str) -> None:
+    answers.length, answers.body = length, b"\xff\xff"
+    with pytest.raises(LinkError):
+        _ask(answers)
 
 
 @pytest.mark.parametrize("status", [401, 403])
