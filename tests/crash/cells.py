@@ -17,6 +17,10 @@ from .world import BOTH, CRASH_ROUND, FIRST, Lines, World
 IN_AGGREGATION = "polyrank.coordinator._commit:decode:6"
 # Version, counted contributions and round are written, in a transaction that is still open.
 IN_COMMIT = f"polyrank.store._commit:move_alias:{CRASH_ROUND}"
+# The same in a daemon that was started for nothing but to finish this commit.
+IN_COMMIT_AGAIN = "polyrank.store._commit:move_alias:1"
+# The base model and the line are on record, version 0 is in a transaction that is still open.
+IN_GENESIS = "polyrank.store._versions:reread:1"
 # The round's first update is pulled from Flower and checked: two of round 1 came before it.
 BEFORE_ACCEPT = "polyrank.coordinator._answers:check_training:3"
 # Its blob is on disk and its row is written, in a transaction that is still open.
@@ -68,6 +72,34 @@ def daemon_stopped_at(*, pause: str = "", pause_at: str = "") -> Callable[[World
         world.start_daemon()
 
     return drive
+
+
+def daemon_twice(world: World) -> None:
+    """Kill the daemon, and the next one while it does what the first one had begun."""
+    world.start_all(pause_at=BEFORE_COMMIT)
+    world.await_stop("daemon")
+    world.harmed()
+    world.kill_daemon()
+    world.start_daemon(pause=IN_COMMIT_AGAIN)
+    world.await_stop("daemon")
+    world.kill_daemon()
+    world.start_daemon()
+
+
+def everything_between_replies(world: World) -> None:
+    """All processes die at once, as when the power of a one-machine federation fails."""
+    world.hold("bob")
+    world.start_all()
+    world.await_accepted("ann")
+    world.await_training("bob")
+    world.harmed()
+    world.kill_daemon()
+    world.kill_node("ann")
+    world.kill_node("bob")
+    world.release("bob")
+    for name in ("bob", "ann"):
+        world.start_member(name)
+    world.start_daemon()
 
 
 def daemon_with_a_reply(pause: str) -> Callable[[World], None]:
@@ -230,6 +262,12 @@ class Cell:
 
 
 CELLS = (
+    Cell(
+        "daemon / making version 0",
+        "daemon, inside the transaction of version 0",
+        daemon_stopped_at(pause=IN_GENESIS),
+        recovered_by=0,
+    ),
     Cell("daemon / before first reply", "daemon, both nodes training", daemon_before_first_reply),
     Cell(
         "daemon / between replies",
@@ -265,6 +303,11 @@ CELLS = (
         "daemon / during commit",
         "daemon, inside the transaction of the commit",
         daemon_stopped_at(pause=IN_COMMIT),
+    ),
+    Cell(
+        "daemon / during commit, twice",
+        "daemon, and its successor inside the same commit",
+        daemon_twice,
     ),
     Cell(
         "daemon / after commit",
@@ -319,6 +362,12 @@ CELLS = (
         "node and SuperNode, inside the transaction",
         node_stopped_at(IN_COMMIT),
         recovered_by=NEXT,
+    ),
+    Cell(
+        "everything / between replies",
+        "daemon, SuperLink, nodes; one update accepted",
+        everything_between_replies,
+        given_up=1,
     ),
     Cell(
         "old daemon / before accept",
