@@ -71,12 +71,13 @@ class LocalTransport(httpx.BaseTransport):
 def _body(answer: urllib3.BaseHTTPResponse) -> bytes:
     """Read a body whole, but never much more than allowed, whatever its headers say."""
     size = answer.length_remaining
-    if size is not None and size <= MAX_ANSWER_BYTES:
+    if size is None:
+        content = answer.read(MAX_ANSWER_BYTES + 1)
+        if len(content) <= MAX_ANSWER_BYTES:
+            return content
+    elif size <= MAX_ANSWER_BYTES:
         return answer.read()
-    content = answer.read(MAX_ANSWER_BYTES + 1) if size is None else b""
-    if size is None and len(content) <= MAX_ANSWER_BYTES:
-        return content
-    found = "more" if size is None else f"{size} bytes"
+    found = "unsaid size" if size is None else f"{size} bytes"
     raise WireError(
         "object_too_large", f"an object of {found}, the limit is {MAX_ANSWER_BYTES} bytes"
     )
