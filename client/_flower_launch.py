@@ -9,7 +9,7 @@ Flower's programs run unchanged but for this:
 - they end when their main loop ends (a SuperNode that lost its SuperLink's trust would otherwise
   live on as an HTTP server that fetches nothing), so that their supervisor can restart them;
 - their log file is copied to ``….1`` and emptied when it passes `MAX_LOG_BYTES`;
-- buffers of megabytes are kept for a few seconds, see `_allocator`;
+- buffers of megabytes are kept for a few seconds, see `_wire_memory`;
 - bodies of megabytes are read in fewer pieces, see `READ_BYTES`;
 - the SuperNode's loop is made quick and concurrent, see `Loop`. Flower has no setting for it.
 """
@@ -28,7 +28,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-from ._allocator import keep_buffers
+from ._wire_memory import keep_buffers
 
 BUSY_POLL_SECONDS: Final = 0.1
 IDLE_POLL_SECONDS: Final = 1.0

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ..client._allocator import keep_buffers
+from ..client._wire_memory import keep_buffers
 from ._config import CoordinatorConfig, read_settings
 from ._errors import CoordinatorError
 

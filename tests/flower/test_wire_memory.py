@@ -11,10 +11,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocat
 PROGRAM = """
 import sys, time
 import psutil
-from polyrank.client import _allocator as allocator
-allocator.GIVE_BACK_SECONDS = float(sys.argv[1])
+from polyrank.client import _wire_memory as memory
+memory.GIVE_BACK_SECONDS = float(sys.argv[1])
 me, chunk = psutil.Process(), 5 * 2**20
-allocator.keep_buffers()
+memory.keep_buffers()
 
 def faults():
     return int(open("/proc/self/stat").read().rpartition(")")[2].split()[7])
