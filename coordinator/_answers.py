@@ -9,7 +9,7 @@ from ._context import Context
 from ._flower import Failure, Incoming
 from ._lines import Line
 from ._outbox import Sent
-from ._replies import BadReply, check_evaluation, check_training, open_reply, printable
+from ._replies import BadReply, check_evaluation, check_training, one_line, open_reply
 
 
 class Answers:
@@ -65,7 +65,7 @@ class Answers:
                          identity=task.identity, metrics=metrics)  # fmt: skip
 
     def _reject(self, line: Line, sent: Sent, reason: str) -> None:
-        context, task, reason = self._context, sent.envelope, printable(reason)
+        context, task, reason = self._context, sent.envelope, one_line(reason)
         if task.kind == "train":
             context.ledger.reject(task.task_key, reason=reason, epoch=context.epoch)
         else:

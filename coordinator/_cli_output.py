@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ._printable import printable
+
 # Values that a record computes, printed after its fields.
 _DERIVED = {"Version": ("ref", "rank")}
 # Wide enough for a whole digest in every column when a program reads the table.
@@ -107,12 +109,7 @@ def cell(value: object) -> Text:
         return Text(f"{value:.4g}")
     if isinstance(value, datetime):
         return Text(value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ"))
-    return Text(printable(str(value)))
-
-
-def printable(text: str) -> str:
-    """Replace control characters: names come from nodes and must not steer the terminal."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+    return Text(printable(str(value), mark="\ufffd"))
 
 
 def size(count: int) -> str:

@@ -24,6 +24,7 @@ from ._flower import DriverSession
 from ._lines import Line
 from ._nodes import Nodes
 from ._outbox import Outbox, Sent
+from ._pauses import is_paused
 from ._rounds import SendTask, decide
 
 REFRESH_SECONDS: Final = 0.5
@@ -99,7 +100,7 @@ class Driver:
     def tick(self) -> bool:
         """Do what can be done now; return whether anything was."""
         now = self._clock()
-        if not self._refresh_at - REFRESH_SECONDS <= now < self._refresh_at:  # or set back
+        if not is_paused(now, self._refresh_at, longest_seconds=REFRESH_SECONDS):
             self._check_epoch()
             self._refresh_at = now + REFRESH_SECONDS
             self._context.nodes.refresh(self._session.node_ids())
@@ -141,7 +142,7 @@ class Driver:
     def _step(self, line: Line) -> bool:
         """Move a line on; one whose bytes are damaged or too large stops alone, and tries again."""
         now = self._clock()
-        if line.stopped_until - STOPPED_SECONDS <= now < line.stopped_until:
+        if is_paused(now, line.stopped_until, longest_seconds=STOPPED_SECONDS):
             return False
         try:
             return self._advance(line, now)

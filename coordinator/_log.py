@@ -22,6 +22,8 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from ._printable import printable
+
 PAUSE_VARIABLE = "POLYRANK_PAUSE_AT"
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -112,6 +114,6 @@ def _short(value: object) -> str:
     if isinstance(value, Mapping):
         items = cast("Mapping[object, object]", value).items()
         return ",".join(f"{key}={_short(item)}" for key, item in items)
-    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    text = printable(str(value))
     is_digest = len(text) == 64 and all(c in "0123456789abcdef" for c in text)
     return text[:12] if is_digest else (f'"{text}"' if " " in text else text)

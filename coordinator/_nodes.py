@@ -19,7 +19,8 @@ from ..store import Ledger
 from ._base import unusable
 from ._flower import Failure, Incoming, NodeGone
 from ._outbox import Outbox, Sent
-from ._replies import printable
+from ._pauses import is_paused
+from ._replies import one_line
 
 PING_SECONDS: Final = 10.0
 INTRODUCE_SECONDS: Final = 300.0
@@ -106,7 +107,7 @@ class Nodes:
             pause = min(2.0 ** (count - 1), _MAX_PAUSE_SECONDS)
             self._pauses[sent.address] = (count, self._clock() + pause)
             self._log.warning("node_silent", address=sent.address, again_in_seconds=pause,
-                              reason=printable(answer.reason))  # fmt: skip
+                              reason=one_line(answer.reason))  # fmt: skip
             return False
         node = self._introduced(sent, answer)
         self._outbox.finish(sent)
@@ -128,8 +129,11 @@ class Nodes:
         """Return the addresses that failed to introduce themselves and are left alone for now."""
         now = self._clock()
         self._pauses = {a: pause for a, pause in self._pauses.items() if a in self._addresses}
-        latest = now + _MAX_PAUSE_SECONDS  # beyond it only when the clock was set back
-        return {a for a, (_, until) in self._pauses.items() if now < until <= latest}
+        return {
+            address
+            for address, (_, until) in self._pauses.items()
+            if is_paused(now, until, longest_seconds=_MAX_PAUSE_SECONDS)
+        }
 
     def _introduced(self, sent: Sent, answer: Incoming) -> Node | None:
         try:
@@ -143,7 +147,7 @@ class Nodes:
                 raise ProtocolError(f"the card cannot be used: {reason}", field="card")
             return Node(reply.identity, sent.address, card)
         except ProtocolError as error:
-            reason = printable(str(error))
+            reason = one_line(str(error))
             self._ignored.add(sent.address)
             self._log.warning("node_refused", address=sent.address, reason=reason)
             self._ledger.record_event(

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from ..client._protocol import TaskEnvelope
 from ._flower import DriverSession, Failure, Incoming
+from ._pauses import is_paused
 
 Purpose = Literal["train", "evaluate", "introduce", "ping"]
 GRACE_SECONDS: Final = 60.0
@@ -125,8 +126,11 @@ class Outbox:
 
     def busy_keys(self, now: float) -> Collection[str]:
         """Return the keys of tasks that are out, or held back after a failure."""
-        latest = now + _MAX_PAUSE_SECONDS  # beyond it only when the clock was set back
-        self._held = {key: until for key, until in self._held.items() if now < until <= latest}
+        self._held = {
+            key: until
+            for key, until in self._held.items()
+            if is_paused(now, until, longest_seconds=_MAX_PAUSE_SECONDS)
+        }
         return {sent.envelope.task_key for sent in self._sent.values()} | self._held.keys()
 
     def overdue(self, purpose: Purpose, before: float) -> list[Sent]:

@@ -12,6 +12,7 @@ from ..aggregation import Adapter, AdapterError, Limits, check_update, decode
 from ..client._protocol import ProtocolError, ReplyEnvelope, TaskEnvelope, verify_reply
 from ._base import Base
 from ._flower import Incoming
+from ._printable import printable
 
 MAX_REASON_CHARS = 2000
 # Far above any training, and far enough below float32's 3e38 that no sum or product overflows.
@@ -127,9 +128,9 @@ def check_evaluation(reply: ReplyEnvelope) -> dict[str, float]:
     return {**metrics, "num_examples": float(reply.num_examples)}
 
 
-def printable(reason: str) -> str:
-    """Return a reason as one line that may quote what a node sent: records and logs can keep it."""
-    return "".join(c if c.isprintable() else "?" for c in reason[:MAX_REASON_CHARS])
+def one_line(reason: str) -> str:
+    """Return a reason as one printable line of bounded length."""
+    return printable(reason[:MAX_REASON_CHARS])
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -22,7 +22,7 @@ BUDGET_SECONDS = {
     "crash": 240,
     "demo": 40,
     "flower": 100,
-    "project": 60,
+    "project": 40,
     "store": 110,
 }
 _spent: dict[str, float] = defaultdict(float)
