@@ -2,10 +2,12 @@
 
 Pure functions over LoRA factors of unequal rank: exact aggregation by stacking, lossless
 re-factorisation, the state and starts of a federated round, geometry in delta space, and the
-canonical bytes of an adapter. No IO, no clock, no logging, no globals, and no input is changed.
+canonical bytes of an adapter; and of small additive summaries: what nodes say about their data, and
+the tests of drift on them. No IO, no clock, no logging, no globals, and no input is changed.
 
 Every name below is loaded when it is first used, so `import polyrank.aggregation` stays free of
-torch, and so do the names that do not need it (errors, `Limits`, `digest`, `normalise`).
+torch, and so do the names that do not need it (errors, `Limits`, `digest`, `normalise`,
+`SummarySpec`, `calibrate`).
 """
 
 from __future__ import annotations
@@ -15,10 +17,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._adapter import Adapter, Factors, empty
+    from ._calibrate import calibrate
     from ._check import check_update
     from ._codec import AdapterReader, ByteSink, decode, encode, encode_to
     from ._compare import Comparison, ModuleComparison, compare
     from ._digest import digest
+    from ._drift_labels import Prior, balanced_accuracy, prior_shift, uninformed_loss
+    from ._drift_loss import Rise, loss_rise
+    from ._drift_novelty import Novelty, novelty
+    from ._drift_paired import Paired, paired, pool
+    from ._drift_residual import Residual, mean_bandwidth, residual
     from ._errors import (
         AdapterError,
         ArgumentError,
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
         NumericalError,
         RankError,
         ShapeError,
+        SummaryError,
         TruncatedBytesError,
         UnknownModuleError,
         WeightError,
@@ -49,14 +58,23 @@ if TYPE_CHECKING:
     from ._spectral import CutError, Truncated, compact, spectral, spectrum, truncate
     from ._stacking import Stacked, Stacker, stack
     from ._start import Start, fresh_start, leading, warm_start
+    from ._summarise import summarise
+    from ._summary import Summary, add
+    from ._summary_spec import SummarySpec
     from ._weights import Weight, normalise
 
 _HOMES = {
     "_adapter": ("Adapter", "Factors", "empty"),
+    "_calibrate": ("calibrate",),
     "_check": ("check_update",),
     "_codec": ("AdapterReader", "ByteSink", "decode", "encode", "encode_to"),
     "_compare": ("Comparison", "ModuleComparison", "compare"),
     "_digest": ("digest",),
+    "_drift_labels": ("Prior", "balanced_accuracy", "prior_shift", "uninformed_loss"),
+    "_drift_loss": ("Rise", "loss_rise"),
+    "_drift_novelty": ("Novelty", "novelty"),
+    "_drift_paired": ("Paired", "paired", "pool"),
+    "_drift_residual": ("Residual", "mean_bandwidth", "residual"),
     "_errors": (
         "AdapterError",
         "ArgumentError",
@@ -75,6 +93,7 @@ _HOMES = {
         "NumericalError",
         "RankError",
         "ShapeError",
+        "SummaryError",
         "TruncatedBytesError",
         "UnknownModuleError",
         "WeightError",
@@ -87,6 +106,9 @@ _HOMES = {
     "_spectral": ("CutError", "Truncated", "compact", "spectral", "spectrum", "truncate"),
     "_stacking": ("Stacked", "Stacker", "stack"),
     "_start": ("Start", "fresh_start", "leading", "warm_start"),
+    "_summarise": ("summarise",),
+    "_summary": ("Summary", "add"),
+    "_summary_spec": ("SummarySpec",),
     "_weights": ("Weight", "normalise"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -133,18 +155,29 @@ __all__ = [
     "NotFiniteError",
     "NotSafetensorsError",
     "NothingToAggregateError",
+    "Novelty",
     "NumericalError",
+    "Paired",
+    "Prior",
     "Profile",
     "RankError",
+    "Residual",
+    "Rise",
     "ShapeError",
     "Stacked",
     "Stacker",
     "Start",
+    "Summary",
+    "SummaryError",
+    "SummarySpec",
     "Truncated",
     "TruncatedBytesError",
     "UnknownModuleError",
     "Weight",
     "WeightError",
+    "add",
+    "balanced_accuracy",
+    "calibrate",
     "check_update",
     "compact",
     "compare",
@@ -157,14 +190,23 @@ __all__ = [
     "initial_dense",
     "inner",
     "leading",
+    "loss_rise",
+    "mean_bandwidth",
     "next_state",
     "norm",
     "normalise",
+    "novelty",
+    "paired",
+    "pool",
+    "prior_shift",
     "profile",
+    "residual",
     "similarity",
     "spectral",
     "spectrum",
     "stack",
+    "summarise",
     "truncate",
+    "uninformed_loss",
     "warm_start",
 ]

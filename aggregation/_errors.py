@@ -5,6 +5,7 @@
     ├── WeightError              a weight is missing, not finite, or cannot be normalised
     ├── NothingToAggregateError  an aggregate of no adapters was asked for
     ├── NumericalError           a decomposition did not converge
+    ├── SummaryError             a summary, or its spec, is impossible or does not fit another
     ├── InvalidAdapterError      a value is not the adapter that was expected
     │   ├── BadNameError         a module or tensor name is malformed
     │   ├── UnknownModuleError   a module or dense tensor that nobody declared
@@ -75,6 +76,10 @@ class NothingToAggregateError(AdapterError):
 
 class NumericalError(AdapterError):
     """A decomposition did not converge."""
+
+
+class SummaryError(AdapterError):
+    """A summary, or its spec, is impossible, or does not fit the one it is to be used with."""
 
 
 class InvalidAdapterError(AdapterError):

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._base_model import PeftSettings, SharedBase
     from ._client_config import ClientConfig
     from ._errors import (
         AdapterUnavailable,
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
     from ._latest import VersionInfo
     from ._node import AdaptationClient
     from ._peft_files import from_peft, to_peft
-    from ._peft_trainer import PeftSettings, PeftTrainer
+    from ._peft_trainer import PeftTrainer
     from ._text_rows import TextRows, hold_out
     from ._trainer import Evaluation, ModelDescription, Trainer, TrainResult, TrainTask
 
 _HOMES = {
+    "_base_model": ("PeftSettings", "SharedBase"),
     "_client_config": ("ClientConfig",),
     "_errors": (
         "AdapterUnavailable",
@@ -51,7 +53,7 @@ _HOMES = {
     "_latest": ("VersionInfo",),
     "_node": ("AdaptationClient",),
     "_peft_files": ("from_peft", "to_peft"),
-    "_peft_trainer": ("PeftSettings", "PeftTrainer"),
+    "_peft_trainer": ("PeftTrainer",),
     "_text_rows": ("TextRows", "hold_out"),
     "_trainer": ("Evaluation", "ModelDescription", "TrainResult", "TrainTask", "Trainer"),
 }
@@ -72,6 +74,7 @@ __all__ = [
     "PeftSettings",
     "PeftTrainer",
     "ProtocolError",
+    "SharedBase",
     "StateError",
     "StateLocked",
     "TaskRefused",

@@ -18,6 +18,7 @@ from ._latest import LatestAdapters, VersionInfo
 from ._reachability import Reachability
 from ._state import NodeState
 from ._trainer import Trainer
+from ._windows import Windows
 from ._work import Worker
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +45,13 @@ class AdaptationClient:
     ) -> None:
         self.config = config
         self._latest = LatestAdapters(config.state_dir, kept_versions=config.kept_versions)
-        self._worker = Worker(config, trainer, latest=self._latest, on_version=on_version)
+        self._worker = Worker(
+            config,
+            trainer,
+            latest=self._latest,
+            windows=Windows(config.state_dir / "windows"),
+            on_version=on_version,
+        )
         self._stopping = threading.Event()
 
     def latest(self, adapter: str | None = None) -> Path:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from ._base_model import PeftSettings
 from ._node_config import NodeConfig
-from ._peft_trainer import PeftSettings, PeftTrainer
+from ._peft_trainer import PeftTrainer
 from ._rows_file import class_indices, read_columns
+from ._rows_source import FileSource
 from ._targets import ATTENTION
 from ._text_rows import TextRows, hold_out
 
 
 def trainer_of(config: NodeConfig) -> PeftTrainer:
-    """Make the trainer that a node's file describes; raises DataError or ModelError."""
+    """Make the trainer that a node's file describes; raises DataError or ModelError.
+
+    Before each task it looks whether the data file was replaced.
+    """
     model, state_dir = config.model, config.node.state_dir
     settings = PeftSettings(
         model_dir=model.dir,
@@ -26,7 +31,8 @@ def trainer_of(config: NodeConfig) -> PeftTrainer:
         cache_dir=state_dir / "cache",
         training=config.training,
     )
-    return PeftTrainer(settings, rows_of(config))
+    source = FileSource(config.data.file, lambda: rows_of(config))
+    return PeftTrainer(settings, source.read(), source=source)
 
 
 def rows_of(config: NodeConfig) -> TextRows:

@@ -4,110 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+import structlog
 import torch
 from torch import Tensor
 
 from ..aggregation import Adapter
-from ._errors import ConfigError, DataError
-from ._fingerprint import fingerprint
+from ._base_model import PeftSettings, SharedBase, check_settings
+from ._errors import DataError
+from ._frozen_rows import FrozenRows
 from ._losses import class_losses, class_weights, token_losses
-from ._low_rank import Overlay
 from ._optimiser import optimise
-from ._targets import ATTENTION, select_targets
 from ._text_rows import Batch, EncodedRows, TextRows
 from ._trainer import Evaluation, ModelDescription, TrainResult, TrainTask
 from ._training_settings import TrainingSettings, read_settings
-from ._transformers_model import TASKS, Task, encode_texts, load_base, logits_of
-from ._trunk import Trunk, lowest_layer
 
+RowsSource = Callable[[], TextRows | None]
+"""Returns a node's rows when they have changed since it was last asked, else None."""
 
-@dataclass(frozen=True, kw_only=True)
-class PeftSettings:
-    """Which model, and what of it is adapted.
-
-    Attributes:
-        model_dir: folder with config.json, *.safetensors and the tokenizer.
-        task: ``sequence-classification`` or ``causal-lm``.
-        num_labels: classes; all nodes of a federation give the same number.
-        targets: which linear modules: a regular expression or a list of last names.
-        layers: ``all``, ``top-third``, ``top-half`` or ``top-N``.
-        max_length: longer texts are cut, in tokens.
-        dtype: of the frozen model, ``float32`` or ``bfloat16``; what is trained is float32.
-        device: torch's name for it.
-        num_hidden_layers: use only this many layers of the checkpoint; None: all.
-        activation_cache_bytes: keep the frozen trunk's output per row if it fits; 0: never.
-        evaluation_batch_size: rows at once when scoring.
-        cache_dir: where digests of the model's files are kept; None: nowhere.
-        training: this node's own defaults of training settings; a task's settings win.
-    """
-
-    model_dir: Path
-    task: Task = "sequence-classification"
-    num_labels: int | None = None
-    targets: str | Sequence[str] = ATTENTION
-    layers: str = "all"
-    max_length: int = 128
-    dtype: str = "float32"
-    device: str = "cpu"
-    num_hidden_layers: int | None = None
-    activation_cache_bytes: int = 1 << 30
-    evaluation_batch_size: int = 32
-    cache_dir: Path | None = None
-    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+_log = structlog.get_logger(__name__)
 
 
 class PeftTrainer:
     """Trains low-rank factors and heads over a frozen transformers model, on this node's rows.
 
-    The base model is loaded once, here. Raises ModelError, DataError or ConfigError.
+    Args:
+        settings: the model and what of it is adapted.
+        rows: this node's rows; ``replace_rows`` changes them.
+        base: a loaded model to use together with other trainers; None: load one here.
+        source: asked before each task whether there are other rows by now; it may raise DataError.
+
+    Raises:
+        ModelError, DataError, ConfigError: the model, the rows or the settings cannot be used.
     """
 
-    def __init__(self, settings: PeftSettings, rows: TextRows) -> None:
-        _check(settings, rows)
+    def __init__(
+        self,
+        settings: PeftSettings,
+        rows: TextRows,
+        *,
+        base: SharedBase | None = None,
+        source: RowsSource | None = None,
+    ) -> None:
+        check_settings(settings)
+        _check_rows(settings, rows)
         self.settings = settings
-        self.rows = rows
-        base = load_base(
-            Path(settings.model_dir),
-            settings.task,
-            num_labels=settings.num_labels,
-            num_hidden_layers=settings.num_hidden_layers,
-            dtype=settings.dtype,
-            device=settings.device,
-        )
+        self._source = source
+        self._base = base or SharedBase(settings)
+        self._base.check_same(settings)
+        self._overlay = self._base.overlay
+        self.model = self._base.module
         self.model_loads = 1
-        self.model = base.module
-        dense = {name: tuple(self.model.get_parameter(name).shape) for name in base.new_tensors}
-        modules = select_targets(self.model, settings.targets, layers=settings.layers)
-        modules = {name: shape for name, shape in modules.items() if f"{name}.weight" not in dense}
-        digest = fingerprint(
-            Path(settings.model_dir), base.was_loaded, cache_dir=settings.cache_dir
-        )
-        self._description = ModelDescription(digest, modules, dense)
-        self._is_language_model = settings.task == "causal-lm"
-        tokens, pad = encode_texts(
-            base,
-            rows.texts,
-            max_length=settings.max_length,
-            is_language_model=self._is_language_model,
-        )
-        self._encoded = EncodedRows(tokens, rows.labels, pad)
-        self._overlay = Overlay(self.model, modules, dense)
-        self._trunk = self._make_trunk()
+        self.data_version = 0
+        self.rows = rows
+        self._encoded = self._encode(rows)
+        self._frozen = self._cache_for(rows, self._encoded)
 
     @property
     def description(self) -> ModelDescription:
         """Fingerprint, target modules and heads of this model."""
-        return self._description
+        return self._base.description
 
     @property
     def peft_options(self) -> dict[str, Any]:
         """What PEFT's configuration says of this model, for exported adapters."""
-        kind = "CAUSAL_LM" if self._is_language_model else "SEQ_CLS"
-        modules = (self.model.get_submodule(name) for name in self._description.modules)
+        kind = "CAUSAL_LM" if self._base.is_language_model else "SEQ_CLS"
+        modules = (self.model.get_submodule(name) for name in self.description.modules)
         return {
             "task_type": kind,
             "base_model": str(self.settings.model_dir),
@@ -152,9 +115,7 @@ class PeftTrainer:
 
     def evaluate(self, adapter: Adapter, rows: Sequence[int] | None = None) -> Evaluation:
         """Score an adapter on rows (None: those held out, or all when none are)."""
-        chosen = list(rows if rows is not None else self.rows.held_out or range(self.num_rows))
-        if any(not 0 <= row < self.num_rows for row in chosen):
-            raise DataError(f"rows to evaluate must lie in 0..{self.num_rows - 1}")
+        chosen = self._chosen(rows)
         self._overlay.load(None, adapter, adapter)
         scores: dict[int, tuple[float, int]] = {}
         with torch.no_grad():
@@ -163,10 +124,58 @@ class PeftTrainer:
                 scores.update(zip(part, self._scores(batch), strict=True))
         losses = [scores[row][0] for row in chosen]
         seconds = [scores[row][1] for row in chosen]
-        if self._is_language_model:
+        if self._base.is_language_model:
             return Evaluation(losses, tokens=seconds)
         labels = self.rows.labels or ()
         return Evaluation(losses, [bool(right) for right in seconds], [labels[r] for r in chosen])
+
+    def features(self, rows: Sequence[int] | None = None) -> Tensor:
+        """Return one vector a row of the frozen model, whatever adapter was used last.
+
+        It is the mean over the row's tokens of the hidden states that enter the lowest adapted
+        layer, the same whether the trunk beneath is kept or not; where no layer is frozen beneath
+        (``layers = "all"``), of the last hidden states, without any low-rank term. So nodes whose
+        features are to be compared adapt the same layers.
+
+        Args:
+            rows: which; None: those that ``evaluate(adapter, None)`` scores, in the same order.
+
+        Returns:
+            float32 on the CPU, (rows, width). Computed once for each row and kept with it.
+        """
+        chosen = self._chosen(rows)
+        self._base.bare()
+        return self._frozen.features(chosen)
+
+    def replace_rows(self, rows: TextRows) -> None:
+        """Go on with other rows; what is kept of texts that are still there stays.
+
+        Raises:
+            DataError: they do not fit the model; the old rows stay.
+        """
+        _check_rows(self.settings, rows)
+        encoded = self._encode(rows)
+        frozen = self._cache_for(rows, encoded)
+        frozen.take_over(self._frozen)
+        self.rows, self._encoded, self._frozen = rows, encoded, frozen
+        self.data_version += 1
+
+    def refresh(self) -> bool:
+        """Ask the source for other rows, and say whether they took the place of the old ones.
+
+        Rows that cannot be used are reported in the log, and the old ones stay.
+        """
+        try:
+            rows = None if self._source is None else self._source()
+            if rows is None:
+                return False
+            self.replace_rows(rows)
+        except DataError as error:
+            _log.warning("rows_kept", reason=str(error), rows=self.num_rows)
+            return False
+        held_out = len(self.rows.held_out)
+        _log.info("rows_replaced", rows=self.num_rows, held_out=held_out, version=self.data_version)
+        return True
 
     def logits(self, adapter: Adapter, rows: Sequence[int]) -> Tensor:
         """Return the logits of a few rows, padded together: for comparing with other runtimes."""
@@ -176,7 +185,7 @@ class PeftTrainer:
 
     def _scores(self, batch: Batch) -> list[tuple[float, int]]:
         logits = self._forward(batch)
-        if self._is_language_model:
+        if self._base.is_language_model:
             losses, counts = token_losses(logits, batch)
         else:
             assert batch.labels is not None
@@ -199,7 +208,7 @@ class PeftTrainer:
 
     def _mean_loss(self, batch: Batch, weights: Tensor | None) -> Tensor:
         logits = self._forward(batch)
-        if self._is_language_model:
+        if self._base.is_language_model:
             losses, tokens = token_losses(logits, batch)
             return losses.sum() / tokens.sum().clamp(min=1)
         losses = class_losses(logits, batch)
@@ -209,29 +218,28 @@ class PeftTrainer:
         return (losses * shares).sum() / shares.sum()
 
     def _forward(self, batch: Batch) -> Tensor:
-        def forward(given: Batch) -> Tensor:
-            return logits_of(self.model, given)
+        if not self._frozen.keeps_states or self._base.is_trunk_adapted:
+            return self._base.logits(batch)
+        return self._base.logits(batch, self._frozen.states(batch))
 
-        if self._trunk is None or self._is_trunk_adapted():
-            return forward(batch)
-        return self._trunk.run(forward, batch)
+    def _chosen(self, rows: Sequence[int] | None) -> list[int]:
+        chosen = list(rows if rows is not None else self.rows.held_out or range(self.num_rows))
+        if any(not 0 <= row < self.num_rows for row in chosen):
+            raise DataError(f"rows to evaluate must lie in 0..{self.num_rows - 1}")
+        return chosen
 
-    def _is_trunk_adapted(self) -> bool:
-        """Whether other nodes' modules, which may lie in the trunk, are active now."""
-        own = self._description.modules
-        return any(term.is_active for name, term in self._overlay.terms.items() if name not in own)
+    def _encode(self, rows: TextRows) -> EncodedRows:
+        tokens, pad = self._base.encode(rows.texts, self.settings.max_length)
+        return EncodedRows(tokens, rows.labels, pad)
 
-    def _make_trunk(self) -> Trunk | None:
-        owners = {name.rpartition(".")[0] for name in self._description.dense}
-        place = lowest_layer(self.model, [*self._description.modules, *owners])
-        tokens = sum(len(row) for row in self._encoded.tokens)
-        some = next(iter(self._description.modules.values()))
-        width = getattr(getattr(self.model, "config", None), "hidden_size", max(some))
-        parameter = next(self.model.parameters())
-        needed = tokens * int(width) * parameter.element_size()
-        if place is None or needed > self.settings.activation_cache_bytes:
-            return None
-        return Trunk(self.model, *place)
+    def _cache_for(self, rows: TextRows, encoded: EncodedRows) -> FrozenRows:
+        return FrozenRows(
+            self._base,
+            encoded,
+            (sorted(set(rows.held_out)), rows.training),
+            batch_size=self.settings.evaluation_batch_size,
+            max_bytes=self.settings.activation_cache_bytes,
+        )
 
 
 @contextmanager
@@ -253,14 +261,10 @@ def _defaults(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
     return {name: value for name, value in own.items() if name not in hidden}
 
 
-def _check(settings: PeftSettings, rows: TextRows) -> None:
-    if settings.task not in TASKS:
-        raise ConfigError(f"task is {settings.task!r}: use {' or '.join(TASKS)}", key="task")
+def _check_rows(settings: PeftSettings, rows: TextRows) -> None:
     if settings.task == "causal-lm":
         return
-    labels = settings.num_labels
-    if labels is None or labels < 2:
-        raise ConfigError("sequence-classification needs num_labels of 2 or more", key="num_labels")
+    labels = settings.num_labels or 0
     if rows.labels is None:
         raise DataError("sequence-classification needs a label for each row")
     if bad := [label for label in rows.labels if not 0 <= label < labels]:

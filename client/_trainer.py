@@ -89,8 +89,11 @@ class Evaluation:
 class Trainer(Protocol):
     """Trains and evaluates adapters on this node's rows; one thread calls it at a time.
 
-    A trainer may also have ``features(rows)`` (one vector per row, for drift summaries) and
-    ``model_loads`` (how often this process loaded the base model; 1 is assumed).
+    A trainer may also have ``features(rows)`` (a tensor, one vector of the frozen base model per
+    row, None: of the rows held out; for drift summaries), ``refresh()`` (look whether the rows have
+    changed; called before each task but comparisons), ``data_version`` (an integer that is another
+    one when the rows are others) and ``model_loads`` (how often this process loaded the base model;
+    1 is assumed).
     """
 
     @property

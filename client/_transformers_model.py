@@ -134,6 +134,13 @@ def logits_of(module: nn.Module, batch: Batch) -> Tensor:
     return output.logits
 
 
+def last_hidden_states(module: nn.Module, batch: Batch) -> Tensor:
+    """Run the model's body: the states of its last layer, (rows, tokens, width)."""
+    body: Any = getattr(module, "base_model")  # noqa: B009 (untyped)
+    output: Any = body(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+    return output.last_hidden_state
+
+
 @contextmanager
 def _quiet() -> Generator[None]:
     """Keep transformers' loading report and progress bar out of a node's output."""

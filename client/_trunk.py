@@ -1,23 +1,21 @@
-"""The frozen trunk beneath the lowest adapted layer, computed once per row and kept.
+"""The frozen trunk beneath the lowest adapted layer: what leaves it can be taken out and put in.
 
-Nothing below the lowest adapted layer changes while a node lives, and its rows are fixed, so the
-hidden states that enter that layer are constants. While they are injected the layers beneath pass
-their input through; masks and positions are still made by the model itself.
+Nothing below the lowest adapted layer changes while a node lives, so the hidden states that enter
+that layer are constants of a row. While they are injected the layers beneath pass their input
+through; masks and positions are still made by the model itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ._targets import layer_stack, modules_of
-from ._text_rows import Batch
 
-Forward = Callable[[Batch], Tensor]
+Forward = Callable[[], Tensor]
+"""Runs the model that the trunk is part of, on some batch."""
 
 
 class _Reached(Exception):
@@ -47,65 +45,42 @@ def lowest_layer(model: nn.Module, trained: Iterable[str]) -> tuple[str, int] | 
 
 
 class Trunk:
-    """Keeps, per row, the hidden states (tokens, width) that enter the lowest adapted layer."""
+    """Hooks on one model, at the layer ``index`` of its ``stack``; keeps nothing itself."""
 
     def __init__(self, model: nn.Module, stack: str, index: int) -> None:
         layers = list(model.get_submodule(stack).children())
-        self._kept: dict[int, Tensor] = {}
         self._injected: Tensor | None = None
         self._captured: Tensor | None = None
         self._is_capturing = False
         self._gives_tuple = False
-        self._hooks = [
-            layers[index].register_forward_pre_hook(self._enter, with_kwargs=True),
-            layers[index - 1].register_forward_hook(self._observe),
-        ]
+        layers[index].register_forward_pre_hook(self._enter, with_kwargs=True)
+        layers[index - 1].register_forward_hook(self._observe)
         for layer in layers[:index]:
             layer.forward = self._passing(layer.forward)
 
-    @property
-    def kept_rows(self) -> int:
-        """How many rows' hidden states are kept."""
-        return len(self._kept)
+    def entering(self, forward: Forward) -> Tensor:
+        """Return the hidden states (rows, tokens, width) that enter the layer; the rest is not run.
 
-    def run(self, forward: Forward, batch: Batch) -> Tensor:
-        """Run ``forward`` over a batch, with the trunk's part taken from what is kept."""
-        if any(row not in self._kept for row in batch.rows):
-            self._fill(forward, batch)
-        states = [self._kept[row] for row in batch.rows]
-        width = batch.input_ids.shape[1]
-        padded = states[0].new_zeros((len(states), width, states[0].shape[1]))
-        for place, state in enumerate(states):
-            padded[place, : state.shape[0]] = state
-        with self._injecting(padded):
-            return forward(batch)
-
-    def _fill(self, forward: Forward, batch: Batch) -> None:
+        The model's low-rank terms beneath the layer must be inactive.
+        """
         self._is_capturing = True
         try:
-            with torch.no_grad():
-                forward(batch)
+            forward()
         except _Reached:
             pass  # this is how capturing ends
         finally:
             self._is_capturing = False
-        captured = self._captured
+        captured, self._captured = self._captured, None
         assert captured is not None, "the forward pass never entered the adapted layer"
-        self._captured = None
-        for place, row in enumerate(batch.rows):
-            length = int(batch.attention_mask[place].sum())
-            self._kept[row] = captured[place, :length].clone()
+        return captured
 
-    def _injecting(self, states: Tensor) -> AbstractContextManager[None]:
-        @contextmanager
-        def injecting() -> Any:
-            self._injected = states
-            try:
-                yield
-            finally:
-                self._injected = None
-
-        return injecting()
+    def run(self, forward: Forward, states: Tensor) -> Tensor:
+        """Run ``forward`` with ``states`` entering the layer, whatever the layers beneath say."""
+        self._injected = states
+        try:
+            return forward()
+        finally:
+            self._injected = None
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = "hidden_states"

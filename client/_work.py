@@ -25,6 +25,7 @@ from ._latest import LatestAdapters, VersionInfo
 from ._metrics import metrics_of
 from ._protocol import TaskEnvelope, blob_digest
 from ._trainer import ModelDescription, Progress, Trainer, TrainTask
+from ._windows import Windows
 
 Blob = bytes | bytearray | memoryview
 OnVersion = Callable[[Any, VersionInfo], None]
@@ -33,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task made: the blob to send (empty for evaluations), a count of rows, metrics."""
+    """What a task made: the blob to send (of an evaluation: its summary), rows, metrics."""
 
     blob: Blob
     num_examples: int
@@ -50,11 +51,13 @@ class Worker:
         trainer: Trainer,
         *,
         latest: LatestAdapters,
+        windows: Windows | None = None,
         on_version: OnVersion | None = None,
     ) -> None:
         self.config = config
         self.trainer = trainer
         self._latest = latest
+        self._windows = windows or Windows(None)
         self._on_version = on_version
         self._described = trainer.description
 
@@ -67,9 +70,17 @@ class Worker:
         """
         check_task(task, blob, config=self.config, described=self._described)
         state = self._decode(task, blob)
+        if not _is_comparison(task):  # those are on rows that were scored before
+            self._refresh()
         if task.kind == "train":
             return self._train(task, state, progress)
         return self._evaluate(task, state)
+
+    def _refresh(self) -> None:
+        """Let the trainer look whether its rows have changed, if it knows how to."""
+        refresh = getattr(self.trainer, "refresh", None)
+        if refresh is not None:
+            refresh()
 
     def _decode(self, task: TaskEnvelope, blob: Blob) -> Adapter:
         limits = Limits(max_bytes=_max_bytes(task, self.config))
@@ -107,8 +118,9 @@ class Worker:
         metrics = metrics_of(evaluation)
         if task.stable:
             self._keep(task, state, metrics)
+        answer = self._windows.answer(task, evaluation, self.trainer)
         rank = max(state.ranks.values(), default=0)
-        return Outcome(b"", len(evaluation.losses), metrics, rank)
+        return Outcome(answer, len(evaluation.losses), metrics, rank)
 
     def _keep(self, task: TaskEnvelope, state: Adapter, metrics: Mapping[str, float]) -> None:
         info = VersionInfo(
@@ -200,6 +212,11 @@ def one_line(error: BaseException) -> str:
     if not isinstance(error, (ClientError, AdapterError)):
         text = f"{type(error).__name__}: {text}"
     return text[:1000]
+
+
+def _is_comparison(task: TaskEnvelope) -> bool:
+    window = task.config.get("window")
+    return isinstance(window, Mapping) and "against" in window
 
 
 def _max_bytes(task: TaskEnvelope, config: ClientConfig) -> int:

@@ -1,7 +1,8 @@
 """The coordinator: a daemon that runs federated rounds and answers questions about versions.
 
 `Coordinator(config).start()` brings up the SuperLink, the round driver and the registry's gRPC
-server; `polyrank up` is the same as a command. Names are loaded when they are first used.
+server; `polyrank up` is the same as a command. `simulate` runs a whole federation in this process,
+by the same rounds. Names are loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
         StaleDriver,
         StoreMismatch,
     )
+    from ._simulation import Simulation, simulate
+    from ._simulation_driver import SimulationStuck
+    from ._simulation_node import SimulatedNode
 
 _HOME = {
     "Coordinator": "_daemon",
@@ -34,6 +38,10 @@ _HOME = {
     "PortBusy": "_errors",
     "StaleDriver": "_errors",
     "StoreMismatch": "_errors",
+    "SimulatedNode": "_simulation_node",
+    "Simulation": "_simulation",
+    "SimulationStuck": "_simulation_driver",
+    "simulate": "_simulation",
 }
 
 __all__ = [
@@ -45,8 +53,12 @@ __all__ = [
     "DataDirLocked",
     "LinkDown",
     "PortBusy",
+    "SimulatedNode",
+    "Simulation",
+    "SimulationStuck",
     "StaleDriver",
     "StoreMismatch",
+    "simulate",
 ]
 
 

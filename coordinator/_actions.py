@@ -12,11 +12,12 @@ from ..store import NewTask
 from ._base import Base, Disagreement, joins, misfit
 from ._commit import aggregate
 from ._context import Context
+from ._dispatch import QuestionGone
 from ._flower import NodeGone
 from ._genesis import publish_initial
 from ._lines import Line
 from ._nodes import Node
-from ._plans import evaluate_task, make_plan, new_task, train_task
+from ._plans import make_plan, new_task, train_task
 from ._rounds import (
     Abandon,
     Action,
@@ -74,7 +75,7 @@ class Actions:
         """Return the reachable nodes that join a line and fit its base; complain once if not."""
         found: dict[str, Node] = {}
         for identity, node in self._context.nodes.live.items():
-            if not joins(node.card, line.name):
+            if not _takes_part(line, node):
                 continue
             reason = misfit(node.card, line.base) if line.base is not None else ""
             if not reason:
@@ -122,6 +123,7 @@ class Actions:
             {identity: cards[identity] for identity in action.cohort},
             number=action.number,
             head=context.dispatch.version(line, action.start_number) if head is None else head,
+            quorum=line.policy.quorum,
         )
         line.note(
             context.ledger.plan_round(
@@ -154,12 +156,17 @@ class Actions:
                 start=start,
                 blob_digest=start.digest,
             )
-        else:
-            version = dispatch.version(line, action.number)
-            envelope = evaluate_task(
-                question, version=version, identity=action.identity, stable=False
-            )
-        return new_task(envelope)
+            return new_task(envelope, "train")
+        version = dispatch.version(line, action.number)
+        envelope = dispatch.evaluation(
+            line,
+            based(line),
+            version,
+            kind="evaluate",
+            round=action.round,
+            identity=action.identity,
+        )
+        return new_task(envelope, "evaluate")
 
     def _open(self, line: Line, action: OpenRound) -> None:
         deadline = datetime.fromtimestamp(action.deadline_at, UTC)
@@ -174,6 +181,9 @@ class Actions:
             context.dispatch.send(line, base, action, address=node.address, now=context.clock())
         except NodeGone:
             return False  # it left since the last look; the next one finds it gone
+        except QuestionGone:
+            self._lapse(line, LapseTask(line.name, action.key))
+            return True
         context.log.info("task_sent", adapter=line.name, round=action.round, kind=action.kind,
                          key=action.key, name=node.card.name)  # fmt: skip
         return True
@@ -252,6 +262,14 @@ class Actions:
             line.name, keep_rounds=line.config.keep_rounds, epoch=context.epoch
         )
         line.forget_old_rounds()
+
+
+def _takes_part(line: Line, node: Node) -> bool:
+    """Say whether a node joins a line; in a family each node joins the member it is assigned to."""
+    if line.family is None:
+        return joins(node.card, line.name)
+    is_member = line.family.member_of(node.identity) == line.name
+    return is_member and joins(node.card, line.family.root)
 
 
 def based(line: Line) -> Base:

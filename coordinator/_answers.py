@@ -10,6 +10,7 @@ from ._flower import Failure, Incoming
 from ._lines import Line
 from ._outbox import Sent
 from ._replies import BadReply, check_evaluation, check_training, one_line, open_reply
+from ._windows import check_window
 
 
 class Answers:
@@ -32,7 +33,7 @@ class Answers:
             if task.kind == "train":
                 self._accept(line, sent, answer, reply)
             else:
-                self._record(line, sent, reply)
+                self._record(line, sent, answer, reply)
         except (BadReply, InvalidBlob, InvalidValue) as error:
             self._reject(line, sent, str(error))
             return
@@ -55,14 +56,16 @@ class Answers:
                          size_bytes=record.size_bytes, from_cache=reply.from_cache,
                          trainings=reply.trainings)  # fmt: skip
 
-    def _record(self, line: Line, sent: Sent, reply: ReplyEnvelope) -> None:
+    def _record(self, line: Line, sent: Sent, answer: Incoming, reply: ReplyEnvelope) -> None:
         context, task = self._context, sent.envelope
         metrics = check_evaluation(reply)
+        summary = check_window(answer, task)
         ref = f"{line.name}@{task.start_number}"
-        context.ledger.record_metrics(ref, metrics, identity=task.identity, epoch=context.epoch)
-        context.ledger.close_task(task.task_key, state="done", epoch=context.epoch)
+        if sent.purpose != "probe":
+            context.ledger.record_metrics(ref, metrics, identity=task.identity, epoch=context.epoch)
+        context.ledger.close_task(task.task_key, state="done", summary=summary, epoch=context.epoch)
         context.log.info("version_evaluated", adapter=line.name, number=task.start_number,
-                         identity=task.identity, metrics=metrics)  # fmt: skip
+                         identity=task.identity, kind=sent.purpose, metrics=metrics)  # fmt: skip
 
     def _reject(self, line: Line, sent: Sent, reason: str) -> None:
         context, task, reason = self._context, sent.envelope, one_line(reason)

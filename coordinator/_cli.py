@@ -39,7 +39,13 @@ COMMANDS: dict[str, Entry] = {
     "demo": Entry(
         "._cli_demo:demo", "Run a whole federation on this machine, on real data.", "demo"
     ),
+    "simulate": Entry(
+        "._cli_simulate:simulate",
+        "Run a daemon's rounds with its nodes in one process, without servers.",
+        "client,coordinator",
+    ),
     "registry": Entry("._cli_registry:app", "Query adapter versions; promote, roll back, export."),
+    "report": Entry("._cli_report:report", "Write an HTML page on families of adapters."),
     "status": Entry("._cli_status:status", "Show the daemon's adapters, nodes and open rounds."),
     "doctor": Entry("._cli_doctor:doctor", "Check this machine and the registry, with advice."),
 }

@@ -17,6 +17,7 @@ from ._cli_connect import AdapterName, JsonOption, Ref, UrlOption, open_registry
 from ._cli_output import metrics as metrics_cell
 from ._cli_output import print_facts, print_json, print_table, short, size
 from ._cli_registry_changes import add_changes
+from ._cli_registry_families import add_families
 from ._cli_registry_records import add_records
 
 if TYPE_CHECKING:
@@ -188,4 +189,5 @@ def _print_page(page: Page[Version], *, as_json: bool, empty: str) -> None:
 
 
 add_records(app)
+add_families(app)
 add_changes(app)

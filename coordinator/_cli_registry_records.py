@@ -1,4 +1,4 @@
-"""`polyrank registry` commands about what happened: aliases, nodes, rounds, events, decisions."""
+"""`polyrank registry` commands about what happened: aliases, nodes, rounds, events, evidence."""
 
 # pyright: reportUnknownMemberType=false
 # (typer's Option and Argument mention a generic click type without its argument)
@@ -23,7 +23,7 @@ Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so
 
 def add_records(app: typer.Typer) -> None:
     """Add these commands to `polyrank registry`."""
-    for function in (aliases, nodes, rounds, contributions, events, decisions, evidence):
+    for function in (aliases, nodes, rounds, contributions, events, evidence):
         app.command()(function)
     app.command("alias-history")(alias_history)
 
@@ -151,30 +151,6 @@ def _follow(since: int, adapter: str | None, url: str | None, *, as_json: bool) 
                 print_json_line(event)
             else:
                 print_line(event.number, event.created_at, event.kind, event.adapter, event.subject)
-
-
-def decisions(
-    adapter: MaybeAdapter = None,
-    since: Since = 0,
-    limit: Limit = 100,
-    url: UrlOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List recorded choices and the numbers of the evidence that they rest on."""
-    with open_registry(url) as source:
-        found = source.decisions(adapter, since=since, limit=limit)
-    if as_json:
-        print_json(decisions=found)
-        return
-    print_table(
-        ["number", "when", "kind", "adapter", "subject", "reason", "evidence"],
-        (
-            [d.number, d.created_at, d.kind, d.adapter, d.subject, d.reason,
-             " ".join(map(str, d.evidence))]
-            for d in found
-        ),
-        empty="no decisions yet",
-    )  # fmt: skip
 
 
 def evidence(

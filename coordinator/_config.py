@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from ..store import AdaptationPolicy, InvalidValue
 from ._errors import ConfigError
 from ._paths import default_data_dir
 
@@ -55,6 +56,14 @@ def _finite(training: dict[str, JsonValue]) -> dict[str, JsonValue]:
     except ValueError:
         raise ValueError("nan and inf cannot be sent to nodes: give finite numbers") from None
     return training
+
+
+def _policy(values: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    try:
+        AdaptationPolicy.from_json(values)
+    except InvalidValue as error:
+        raise ValueError(str(error)) from None
+    return values
 
 
 def _fingerprint(value: str) -> str:
@@ -108,6 +117,21 @@ class LimitsConfig(_Section):
     max_inflight_bytes: Annotated[int, Field(ge=1024)] = 1024**3
 
 
+class ContinualConfig(_Section):
+    """`[adapters."NAME".continual]`: whether drift is watched for, and what follows from it.
+
+    With `mode = "act"` decisions are carried out, with "propose" they wait for an operator, with
+    "record" they are only recorded; "off" watches nothing. `policy` holds thresholds and budgets.
+    `classes` is how many classes the labels have (0: none), by default what the head says.
+    """
+
+    mode: Literal["off", "record", "propose", "act"] = "off"
+    classes: Annotated[int, Field(ge=0, le=4096)] | None = None
+    policy: Annotated[dict[str, JsonValue], AfterValidator(_policy)] = Field(
+        default_factory=dict[str, JsonValue]
+    )
+
+
 class AdapterConfig(_Section):
     """`[adapters."NAME"]`: one adapter line and how its rounds are run.
 
@@ -132,6 +156,7 @@ class AdapterConfig(_Section):
     evaluate_every: Annotated[int, Field(ge=0)] = 1
     keep_rounds: Count = 20
     training: Annotated[dict[str, JsonValue], AfterValidator(_finite)] = Field(default_factory=dict)
+    continual: ContinualConfig = Field(default_factory=ContinualConfig)
 
     @model_validator(mode="after")
     def _counts_fit(self) -> AdapterConfig:
@@ -169,6 +194,13 @@ class CoordinatorConfig(_Section):
                     f"adapters.{name!r}: a name is letters, digits, '.', '_', '-' and '/' between "
                     "parts, at most 128 characters"
                 )
+            for other in self.adapters:
+                made = re.fullmatch(rf"{re.escape(name)}/(\d+|trials)", other)
+                if made and self.adapters[name].continual.mode != "off":
+                    raise ValueError(
+                        f"adapters.{other!r}: {name!r} is a family, whose members and trials get "
+                        "such names: choose another"
+                    )
         port = self.superlink.port
         if port and port == self.registry.port:
             raise ValueError(f"superlink.port and registry.port are both {port}: choose two")

@@ -12,7 +12,7 @@ from ._config import LimitsConfig
 from ._lines import Line
 from ._outbox import Outbox, Sent
 from ._plans import Question, evaluate_task, train_task
-from ._rounds import SendTask
+from ._rounds import Kind, SendTask
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,10 @@ class Message:
     envelope: TaskEnvelope
     blob: bytes
     answer_bytes: int
+
+
+class QuestionGone(Exception):
+    """A task on record cannot be asked any more: what it would compare with has moved on."""
 
 
 class Dispatch:
@@ -34,11 +38,17 @@ class Dispatch:
         self._kept: tuple[tuple[str, int | None], bytes] | None = None
 
     def send(self, line: Line, base: Base, action: SendTask, *, address: int, now: float) -> Sent:
-        """Send a task to a node's address of today; the caller has asked `has_room`."""
+        """Send a task to a node's address of today; the caller has asked `has_room`.
+
+        Raises:
+            QuestionGone: the same question cannot be built from the records any more.
+        """
         if action.kind == "train":
             message = self._training(line, base, action)
         else:
             message = self._evaluation(line, base, action)
+        if message.envelope.task_key != action.key:
+            raise QuestionGone(action.key)
         patience = line.policy.deadline_seconds * (2 if action.kind == "train" else 1)
         return self._outbox.send(
             message.envelope,
@@ -57,7 +67,7 @@ class Dispatch:
             start = self.version(line, record.start_number)
             rank = line.plan(action.round).cohort[action.identity].rank
             return self._outbox.has_room(start.size_bytes + base.size_bytes(rank))
-        return self._outbox.has_room(self.version(line, line.version_of(action.round)).size_bytes)
+        return self._outbox.has_room(line.of_digest(action.start_digest).size_bytes)
 
     def forget_bytes(self) -> None:
         """Let the kept bytes go: nothing is waiting to be sent."""
@@ -94,15 +104,47 @@ class Dispatch:
         return Message(envelope, blob, base.size_bytes(share.rank))
 
     def _evaluation(self, line: Line, base: Base, action: SendTask) -> Message:
-        version = self.version(line, line.version_of(action.round))
-        stable = any(
+        version = line.of_digest(action.start_digest)
+        stable = action.kind == "evaluate" and any(
             alias.alias == "stable" and alias.number == version.number
             for alias in self._ledger.registry.aliases(line.name)
         )
-        envelope = evaluate_task(
-            self.question(line, base), version=version, identity=action.identity, stable=stable
+        envelope = self.evaluation(
+            line,
+            base,
+            version,
+            kind=action.kind,
+            round=action.round,
+            identity=action.identity,
+            stable=stable,
         )
         return Message(envelope, self._bytes(version, None), 0)
+
+    def evaluation(
+        self,
+        line: Line,
+        base: Base,
+        version: Version,
+        *,
+        kind: Kind,
+        round: int,
+        identity: str,
+        stable: bool = False,
+    ) -> TaskEnvelope:
+        """Return the question of an evaluation or a probe: the same whenever it is asked."""
+        family = line.family
+        if kind == "probe" and family is not None:
+            window = family.comparison(identity)
+        else:
+            window = None if family is None else family.window()
+        return evaluate_task(
+            self.question(line, base),
+            version=version,
+            identity=identity,
+            stable=stable,
+            round=round,
+            window=window,
+        )
 
     def _bytes(self, version: Version, part_rank: int | None) -> bytes:
         """Return a version's bytes, or those of its best part of a lower rank.

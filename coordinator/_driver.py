@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
@@ -20,12 +21,16 @@ from ._config import CoordinatorConfig
 from ._context import Context
 from ._dispatch import Dispatch
 from ._errors import StaleDriver
+from ._families import Family
 from ._flower import DriverSession
+from ._line_table import Lines
 from ._lines import Line
 from ._nodes import Nodes
 from ._outbox import Outbox, Sent
 from ._pauses import is_paused
+from ._reviews import Reviews
 from ._rounds import SendTask, decide
+from ._rules import OWN, Rules
 
 REFRESH_SECONDS: Final = 0.5
 BUSY_POLL_SECONDS: Final = 0.05
@@ -42,6 +47,7 @@ class Driver:
         session: an open session of a Flower run.
         log: for events.
         clock: seconds since 1970.
+        rules: by which families of adapters are reviewed.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class Driver:
         *,
         epoch: int,
         clock: Callable[[], float],
+        rules: Rules = OWN,
     ) -> None:
         self._session = session
         self._clock = clock
@@ -77,9 +84,8 @@ class Driver:
         )
         self._actions = Actions(self._context)
         self._answers = Answers(self._context)
-        self._lines = {
-            name: Line(name, settings, ledger) for name, settings in config.adapters.items()
-        }
+        self._lines = Lines(config, ledger)
+        self._reviews = Reviews(self._context, self._actions, self._lines, rules)
         self._refresh_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
@@ -104,12 +110,23 @@ class Driver:
             self._check_epoch()
             self._refresh_at = now + REFRESH_SECONDS
             self._context.nodes.refresh(self._session.node_ids())
+            for family in self._lines.families:
+                family.refresh()
             self._touch()
-        progress = self._digest_one()
-        for line in self._lines.values():
+        progress = self._digest_ready()
+        for family in self._lines.families:
+            if any(self._lines[name].dirty for name in family.members or [family.root]):
+                progress |= self._guarded(self._lines[family.root], partial(self._review, family))
+        for line in list(self._lines.values()):
             if line.dirty or (line.wake_at is not None and now >= line.wake_at):
                 progress |= self._step(line)
         return progress
+
+    def _review(self, family: Family, now: float) -> bool:
+        done = self._reviews.step(family)
+        if done:
+            self._touch()
+        return done
 
     def _finish_aggregations(self) -> None:
         """Commit what was being aggregated before anything new is accepted.
@@ -122,12 +139,18 @@ class Driver:
                 if not self._step(line):
                     break  # it is stopped: the other lines go on
 
-    def _digest_one(self) -> bool:
+    def _digest_ready(self) -> bool:
+        """Digest the answers that are there, one after the other, and decide once for them all.
+
+        To decide takes a look at every task of a round: after each answer anew, that would be most
+        of the time of a round in which hundreds of nodes answer at once.
+        """
+        progress = False
         for sent in self._context.outbox.ready():
-            if self._digest(sent):
-                self._touch()
-                return True
-        return False
+            progress |= self._digest(sent)
+        if progress:
+            self._touch()
+        return progress
 
     def _digest(self, sent: Sent) -> bool:
         answer = self._context.outbox.pull(sent)
@@ -140,12 +163,15 @@ class Driver:
         return True
 
     def _step(self, line: Line) -> bool:
+        return self._guarded(line, partial(self._advance, line))
+
+    def _guarded(self, line: Line, act: Callable[[float], bool]) -> bool:
         """Move a line on; one whose bytes are damaged or too large stops alone, and tries again."""
         now = self._clock()
         if is_paused(now, line.stopped_until, longest_seconds=STOPPED_SECONDS):
             return False
         try:
-            return self._advance(line, now)
+            return act(now)
         except (AdapterError, BlobDamaged, BlobMissing, InvalidBlob) as error:
             line.stopped_until = now + STOPPED_SECONDS
             self._context.log.error("line_stopped", adapter=line.name, reason=str(error),
@@ -158,7 +184,13 @@ class Driver:
         line.wake_at = None
         busy_keys = self._context.outbox.busy_keys(now)
         progress, deferred = False, False
-        for action in decide(line.view(self._actions.eligible(line).keys(), busy_keys), now):
+        view = line.view(
+            self._actions.eligible(line).keys(),
+            busy_keys,
+            reachable=self._context.nodes.live.keys(),
+            may_start=self._reviews.may_start(line),
+        )
+        for action in decide(view, now):
             done = self._actions.act(line, action)
             progress |= done
             deferred |= isinstance(action, SendTask) and not done

@@ -8,6 +8,7 @@ CoordinatorError
 ├── StaleDriver          a newer daemon has taken over                   .epoch .current
 ├── StoreMismatch        the registry holds something else than the      .adapter
 │                        configuration describes
+├── SimulationStuck      nothing can happen any more (`_simulation_driver`)  .waits
 └── LinkDown             the SuperLink cannot be started or kept running .log_path
 """
 

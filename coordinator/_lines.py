@@ -13,21 +13,25 @@ from ..store import AdapterLine, Ledger, NotFound, RoundRecord, TaskRecord, Vers
 from ._base import Base
 from ._config import AdapterConfig
 from ._errors import StoreMismatch
+from ._families import Family
 from ._plans import Plan
 from ._rounds import TERMINAL, LineView, Policy, RoundView, TaskView, WaitingView
 
 
 class Line:
-    """One adapter line: its settings, base, newest version and newest round.
+    """One adapter line: its settings, base, newest version and newest round; maybe of a family.
 
     Raises:
         StoreMismatch: the registry has the line on another base model than the configuration.
     """
 
-    def __init__(self, name: str, config: AdapterConfig, ledger: Ledger) -> None:
+    def __init__(
+        self, name: str, config: AdapterConfig, ledger: Ledger, *, family: Family | None = None
+    ) -> None:
         self.name = name
         self.config = config
-        self.policy = _policy(config)
+        self.family = family
+        self._policy = _policy(config)
         self._ledger = ledger
         self.base: Base | None = None
         self.head: Version | None = None
@@ -39,6 +43,12 @@ class Line:
         self.complaint = ""
         self._rounds: dict[int, RoundRecord] = {}
         self.reload()
+
+    @property
+    def policy(self) -> Policy:
+        """How the rounds of this line are run, at present."""
+        family = self.family
+        return self._policy if family is None else family.policy_for(self.name, self._policy)
 
     def reload(self) -> None:
         """Read the line from the registry."""
@@ -55,6 +65,8 @@ class Line:
     def adopt(self, version: Version) -> None:
         """Take a version as the newest; the first one fixes the base."""
         self.head = version
+        if self.family is not None:
+            self.family.heads[self.name] = version
         self.dirty = True
         if self.base is None:
             models = {model.name: model for model in self._ledger.registry.base_models()}
@@ -79,20 +91,32 @@ class Line:
         """Return a round of this line."""
         return self._rounds[number]
 
-    def version_of(self, round_number: int) -> int:
-        """Return the number of the version that a round made; round 0 stands for version 0."""
-        return 0 if round_number == 0 else (self._rounds[round_number].version or 0)
+    def of_digest(self, digest: str) -> Version:
+        """Return the newest version with these bytes; the newest of all without asking."""
+        if self.head is not None and self.head.digest == digest:
+            return self.head
+        found = [v for v in self._ledger.registry.by_digest(digest) if v.adapter == self.name]
+        return max(found, key=lambda version: version.number)
 
     def plan(self, number: int) -> Plan:
         """Return the plan of a round."""
         return Plan.from_json(self._rounds[number].plan)
 
-    def view(self, nodes: Collection[str], busy_keys: Collection[str]) -> LineView:
+    def view(
+        self,
+        nodes: Collection[str],
+        busy_keys: Collection[str],
+        *,
+        reachable: Collection[str] = (),
+        may_start: bool = True,
+    ) -> LineView:
         """Return all that a decision needs.
 
         Args:
             nodes: identities that can be reached now and fit this line.
             busy_keys: keys of tasks that are on their way, or not to be sent yet.
+            reachable: all identities that can be reached now.
+            may_start: whether a new round may be planned.
         """
         head_round = (self.head.round or 0) if self.head is not None else 0
         waiting = (
@@ -105,6 +129,7 @@ class Line:
             policy=self.policy,
             head=self.head.number if self.head is not None else None,
             head_round=head_round,
+            head_digest=self.head.digest if self.head is not None else "",
             round=self._round_view(),
             abandoned_in_row=self.abandoned_in_row,
             tasks=tuple(self._task_view(task, busy_keys) for task in self._tasks(head_round)),
@@ -112,6 +137,8 @@ class Line:
                 WaitingView(w.task_key, w.identity, w.round, w.start_number) for w in waiting
             ),
             nodes=frozenset(nodes),
+            reachable=frozenset(reachable),
+            may_start=may_start,
         )
 
     def _tasks(self, head_round: int) -> Iterable[TaskRecord]:
@@ -132,12 +159,13 @@ class Line:
         )
         return TaskView(
             key=task.key,
-            kind="train" if task.kind == "train" else "evaluate",
+            kind="evaluate" if task.kind == "describe" else task.kind,
             round=task.round,
             identity=task.identity,
             is_open=task.state == "open",
             lapses_at=None if since is None else since + patience,
             in_flight=task.key in busy_keys,
+            start_digest=task.start_digest,
         )
 
     def _round_view(self) -> RoundView | None:
@@ -158,7 +186,11 @@ class Line:
     def forget_old_rounds(self) -> None:
         """Drop finished rounds that nothing unfinished refers to: a line may run for years."""
         waiting = self._ledger.contributions(self.name, status="accepted", counted=False)
-        needed = {task.round for task in self._ledger.tasks(self.name, state="open")}
+        needed = {
+            task.round
+            for task in self._ledger.tasks(self.name, state="open")
+            if task.kind != "probe"
+        }
         needed |= {contribution.round for contribution in waiting}
         needed.add(self.newest.number if self.newest is not None else 0)
         needed.add((self.head.round or 0) if self.head is not None else 0)

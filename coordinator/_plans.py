@@ -16,6 +16,7 @@ from ..client._protocol import Card, TaskEnvelope
 from ..store import NewTask, Version
 from ._base import Base
 from ._config import AdapterConfig
+from ._rounds import Kind
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,13 @@ class Plan:
 
 
 def make_plan(
-    config: AdapterConfig, base: Base, cards: Mapping[str, Card], *, number: int, head: Version
+    config: AdapterConfig,
+    base: Base,
+    cards: Mapping[str, Card],
+    *,
+    number: int,
+    head: Version,
+    quorum: int,
 ) -> Plan:
     """Plan round `number` from version `head` for the nodes in `cards` (by identity).
 
@@ -81,7 +88,7 @@ def make_plan(
     state_rank = config.state_rank or max(largest, head.rank)
     return Plan(
         cohort={identity: _share(card, base, state_rank, head) for identity, card in cards.items()},
-        quorum=config.needed,
+        quorum=quorum,
         state_rank=state_rank,
         start=config.start,
         seed=round_seed(config.seed, number),
@@ -154,13 +161,24 @@ def train_task(
 
 
 def evaluate_task(
-    question: Question, *, version: Version, identity: str, stable: bool
+    question: Question,
+    *,
+    version: Version,
+    identity: str,
+    stable: bool,
+    round: int | None = None,
+    window: Mapping[str, Any] | None = None,
 ) -> TaskEnvelope:
-    """Return the task to evaluate a version (and, if stable, to keep it as the newest)."""
+    """Return the task to evaluate a version (and, if stable, to keep it as the newest).
+
+    `window` asks for a summary of the node's window, or for a comparison on it; `round` is the
+    round that the task is filed under, by default the one that made the version.
+    """
     return TaskEnvelope.create(
         "evaluate",
+        config={} if window is None else {"window": dict(window)},
         adapter=question.adapter,
-        round=version.round or 0,
+        round=(version.round or 0) if round is None else round,
         identity=identity,
         start_digest=version.digest,
         start_number=version.number,
@@ -173,11 +191,11 @@ def evaluate_task(
     )
 
 
-def new_task(envelope: TaskEnvelope) -> NewTask:
+def new_task(envelope: TaskEnvelope, kind: Kind) -> NewTask:
     """Return the record of a task that is about to be sent."""
     return NewTask(
         key=envelope.task_key,
-        kind="train" if envelope.kind == "train" else "evaluate",
+        kind=kind,
         adapter=envelope.adapter,
         round=envelope.round,
         identity=envelope.identity,

@@ -20,6 +20,8 @@ Rules:
 - An update of an abandoned round whose start is still the newest version counts towards the
   quorum of the next round, and its node is not asked again: its training is finished.
 - Each reachable node evaluates a version once, when the version is due for it.
+- A line of a family starts a round only when the family says so (`may_start`): after its review.
+  Probes (other nodes' evaluations of this line's versions) are sent and lapse like the rest.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["planned", "open", "aggregating", "committed", "abandoned"]
+Kind = Literal["train", "evaluate", "probe"]
 TERMINAL = frozenset({"committed", "abandoned"})
 MAX_PAUSE_SECONDS = 300.0
 
@@ -51,12 +54,13 @@ class TaskView:
     """One task on record that is open, or belongs to the present round or the newest version."""
 
     key: str
-    kind: Literal["train", "evaluate"]
+    kind: Kind
     round: int
     identity: str
     is_open: bool
     lapses_at: float | None = None
     in_flight: bool = False
+    start_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,9 @@ class RoundView:
 class LineView:
     """All that a choice about one adapter line rests on.
 
-    `head` is the newest version's number (None before version 0) and `head_round` the round that
-    made it (0 for version 0). `nodes` are the identities that can be reached and may take part.
+    `head` is the newest version's number (None before version 0), `head_digest` its digest and
+    `head_round` the round that made it (0 for one that no round made). `nodes` are the identities
+    that can be reached and may take part, `reachable` all that can be reached.
     `abandoned_in_row` counts the newest rounds that were abandoned without a commit between.
     """
 
@@ -95,11 +100,14 @@ class LineView:
     policy: Policy
     head: int | None = None
     head_round: int = 0
+    head_digest: str = ""
     round: RoundView | None = None
     abandoned_in_row: int = 0
     tasks: tuple[TaskView, ...] = ()
     waiting: tuple[WaitingView, ...] = ()
     nodes: frozenset[str] = frozenset()
+    reachable: frozenset[str] = frozenset()
+    may_start: bool = True
 
 
 @dataclass(frozen=True)
@@ -149,13 +157,14 @@ class IssueEvaluation:
 
 @dataclass(frozen=True)
 class SendTask:
-    """Send a task that is on record to its node."""
+    """Send a task that is on record to its node; `start_digest` is of the version it is about."""
 
     adapter: str
     key: str
-    kind: Literal["train", "evaluate"]
+    kind: Kind
     round: int
     identity: str
+    start_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -244,7 +253,7 @@ def _start(view: LineView, now: float) -> Iterator[Action]:
         if len(view.nodes) >= policy.min_nodes:
             yield PublishInitial(view.adapter)
         return
-    if policy.rounds is not None and view.head >= policy.rounds:
+    if not view.may_start or (policy.rounds is not None and view.head >= policy.rounds):
         return
     if now < _pause_ends(view):
         return
@@ -286,7 +295,12 @@ def _evaluations(view: LineView) -> Iterator[Action]:
         return
     if head % policy.evaluate_every and head != policy.rounds:
         return
-    asked = {t.identity for t in view.tasks if t.kind == "evaluate" and t.round == view.head_round}
+    asked = {
+        task.identity
+        for task in view.tasks
+        if task.kind == "evaluate"
+        and (task.round, task.start_digest) == (view.head_round, view.head_digest)
+    }
     for identity in sorted(view.nodes - asked):
         yield IssueEvaluation(view.adapter, head, view.head_round, identity)
 
@@ -295,12 +309,14 @@ def _sends(view: LineView, now: float) -> Iterator[Action]:
     """Ask reachable nodes; evaluations first, so that a version's figures arrive with it."""
     current = view.round
     planned = current.number if current and current.state == "planned" else None
-    for task in sorted(view.tasks, key=lambda t: (t.kind != "evaluate", t.round, t.identity)):
+    for task in sorted(view.tasks, key=lambda t: (t.kind == "train", t.round, t.identity, t.key)):
         waits = task.kind == "train" and task.round == planned
         lapsed = task.lapses_at is not None and now >= task.lapses_at
         ready = task.is_open and not task.in_flight and not waits and not lapsed
-        if ready and task.identity in view.nodes:
-            yield SendTask(view.adapter, task.key, task.kind, task.round, task.identity)
+        if ready and task.identity in (view.reachable if task.kind == "probe" else view.nodes):
+            yield SendTask(
+                view.adapter, task.key, task.kind, task.round, task.identity, task.start_digest
+            )
 
 
 def _lapses(view: LineView, now: float) -> Iterator[Action]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._connect import connect, open_ledger
+    from ._decide import decide
+    from ._decide_choice import Choice, choices_to_json
     from ._errors import (
         AddressInUse,
         AddressRefused,
@@ -42,8 +44,17 @@ if TYPE_CHECKING:
         Unsupported,
         UrlError,
     )
+    from ._family_records import (
+        AssignmentRecord,
+        DecisionStep,
+        FamilyRecord,
+        MemberRecord,
+        NewDecision,
+    )
     from ._grpc_server import Server, serve
     from ._ledger import Ledger
+    from ._policy import AdaptationPolicy
+    from ._questions import Probe, RankTrial, Trial, questions
     from ._records import (
         AdapterLine,
         Alias,
@@ -70,6 +81,16 @@ if TYPE_CHECKING:
         Version,
     )
     from ._registry import ANY, Registry, Watch
+    from ._replay import replay, replays
+    from ._review import (
+        MemberEvidence,
+        NodeEvidence,
+        ProbeEvidence,
+        RankEvidence,
+        Review,
+        SideEvidence,
+        TrialEvidence,
+    )
 
 _ERRORS = (
     "AddressInUse AddressRefused AlreadyExists BlobDamaged BlobMissing BlobTooLarge Closed "
@@ -82,9 +103,18 @@ _RECORDS = (
     "DriverRecord Event Evidence MetricRecord ModuleSpec Neighbour NewTask NodeRecord Page Parent "
     "RegistryInfo RoundRecord SummaryRecord TaskRecord Version"
 )
+_FAMILIES = "AssignmentRecord DecisionStep FamilyRecord MemberRecord NewDecision"
+_REVIEW = "MemberEvidence NodeEvidence ProbeEvidence RankEvidence Review SideEvidence TrialEvidence"
 _HOME = {
     **dict.fromkeys(_ERRORS.split(), "_errors"),
     **dict.fromkeys(_RECORDS.split(), "_records"),
+    **dict.fromkeys(_FAMILIES.split(), "_family_records"),
+    **dict.fromkeys(_REVIEW.split(), "_review"),
+    **dict.fromkeys(("Probe", "RankTrial", "Trial", "questions"), "_questions"),
+    **dict.fromkeys(("Choice", "choices_to_json"), "_decide_choice"),
+    "AdaptationPolicy": "_policy",
+    "decide": "_decide",
+    **dict.fromkeys(("replay", "replays"), "_replay"),
     **dict.fromkeys(("ANY", "Registry", "Watch"), "_registry"),
     **dict.fromkeys(("connect", "open_ledger"), "_connect"),
     **dict.fromkeys(("Server", "serve"), "_grpc_server"),
@@ -93,6 +123,7 @@ _HOME = {
 
 __all__ = [
     "ANY",
+    "AdaptationPolicy",
     "AdapterLine",
     "AddressInUse",
     "AddressRefused",
@@ -100,54 +131,75 @@ __all__ = [
     "AliasChange",
     "AlreadyExists",
     "Ancestor",
+    "AssignmentRecord",
     "BaseModel",
     "BlobDamaged",
     "BlobMissing",
     "BlobTooLarge",
+    "Choice",
     "Closed",
     "Conflict",
     "ContributionRecord",
     "DeadlineExceeded",
     "Decision",
+    "DecisionStep",
     "DenseSpec",
     "DriverRecord",
     "Event",
     "Evidence",
+    "FamilyRecord",
     "FilterError",
     "InvalidBlob",
     "InvalidValue",
     "Ledger",
+    "MemberEvidence",
+    "MemberRecord",
     "MetricRecord",
     "ModuleSpec",
     "Neighbour",
+    "NewDecision",
     "NewTask",
+    "NodeEvidence",
     "NodeRecord",
     "NotFound",
     "Page",
     "PageTokenError",
     "Parent",
+    "Probe",
+    "ProbeEvidence",
     "ProfileMismatch",
+    "RankEvidence",
+    "RankTrial",
     "RefError",
     "Registry",
     "RegistryInfo",
     "RemoteFailure",
+    "Review",
     "RoundRecord",
     "SchemaTooNew",
     "Server",
+    "SideEvidence",
     "StaleEpoch",
     "StorageFailure",
     "StoreBusy",
     "StoreError",
     "SummaryRecord",
     "TaskRecord",
+    "Trial",
+    "TrialEvidence",
     "Unauthenticated",
     "Unavailable",
     "Unsupported",
     "UrlError",
     "Version",
     "Watch",
+    "choices_to_json",
     "connect",
+    "decide",
     "open_ledger",
+    "questions",
+    "replay",
+    "replays",
     "serve",
 ]
 

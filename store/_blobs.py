@@ -75,7 +75,7 @@ class FolderBlobs(Blobs):
         self._tmp = folder / "tmp"
         with _failing_at(folder):
             if not folder.is_dir():
-                folder.mkdir(parents=True)
+                folder.mkdir(parents=True, exist_ok=True)  # another process may be as quick
                 _sync_folder(folder.parent)
             self._tmp.mkdir(exist_ok=True)
             self._sweep()

@@ -7,7 +7,16 @@ from sqlalchemy.orm import Session
 
 from ._errors import NotFound
 from ._names import LATEST, parse_ref
-from ._tables import AdapterRow, AliasRow, ContributionRow, RoundRow, TaskRow, VersionRow
+from ._tables import (
+    AdapterRow,
+    AliasRow,
+    ContributionRow,
+    DecisionRow,
+    FamilyRow,
+    RoundRow,
+    TaskRow,
+    VersionRow,
+)
 
 
 def adapter_row(session: Session, name: str) -> AdapterRow:
@@ -73,3 +82,19 @@ def task_row(session: Session, key: str) -> TaskRow:
 def contribution_row(session: Session, key: str) -> ContributionRow | None:
     """Return a task's contribution, None before it has one."""
     return session.get(ContributionRow, key)
+
+
+def decision_row(session: Session, number: int) -> DecisionRow:
+    """Return a decision; raise NotFound."""
+    row = session.get(DecisionRow, number)
+    if row is None:
+        raise NotFound("decision", str(number))
+    return row
+
+
+def family_row(session: Session, root: str) -> FamilyRow:
+    """Return the family of a root; raise NotFound, also for a line that is no root."""
+    row = session.get(FamilyRow, adapter_row(session, root).id)
+    if row is None:
+        raise NotFound("family", root)
+    return row

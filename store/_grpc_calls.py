@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from . import _registry_pb2 as pb
+from ._family_records import AssignmentRecord, DecisionStep, FamilyRecord, MemberRecord
 from ._records import (
     AdapterLine,
     Alias,
@@ -100,6 +101,13 @@ CALLS: dict[str, Call] = {
     "drivers": Call("ListDrivers", DriverRecord),
     "evidence": Call("ListEvidence", Evidence),
     "decisions": Call("ListDecisions", Decision),
+    "decision_log": Call("ListDecisionLog", DecisionStep),
+    "settle": Call("Settle", DecisionStep, Shape.ONE),
+    "force": Call("Force", Decision, Shape.ONE),
+    "families": Call("ListFamilies", FamilyRecord),
+    "family": Call("GetFamily", FamilyRecord, Shape.ONE),
+    "members": Call("ListMembers", MemberRecord),
+    "assignments": Call("ListAssignments", AssignmentRecord),
     "events": Call("ListEvents", Event),
 }
 READ = Call("Read", bytes)

@@ -1,4 +1,4 @@
-"""The registry behind an address: every reading call, set_alias, rollback and watch over gRPC.
+"""The registry behind an address: reading, set_alias, rollback, settle and watch over gRPC.
 
 The same contract as the local registries; what may only be done where the database is (publish,
 retire, record_...) raises Unsupported. Each call has a deadline; errors are those of the server's
@@ -11,7 +11,15 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Literal, NoReturn, cast
 
+from ._decide_choice import Choice
 from ._errors import Unsupported
+from ._family_records import (
+    AssignmentRecord,
+    DecisionStep,
+    FamilyRecord,
+    MemberRecord,
+    OperatorState,
+)
 from ._grpc_calls import CHUNK_BYTES
 from ._grpc_channel import CONNECT_SECONDS, Channel, RemoteBlob, RemoteWatch
 from ._json import EMPTY
@@ -106,6 +114,16 @@ class RemoteRegistry(Registry):
 
     def rollback(self, adapter: str, alias: str, *, reason: str = "") -> Alias:
         return self._channel.one("rollback", adapter=adapter, alias=alias, reason=reason)
+
+    def settle(
+        self, decision: int, *, state: OperatorState, reason: str, actor: str
+    ) -> DecisionStep:
+        return self._channel.one(
+            "settle", decision=decision, state=state, reason=reason, actor=actor
+        )
+
+    def force(self, choice: Choice, *, actor: str) -> Decision:
+        return self._channel.one("force", choice=choice.canonical().decode(), actor=actor)
 
     def retire(self, ref: str, *, reason: str = "") -> Version:
         self._refuse("retire")
@@ -221,6 +239,23 @@ class RemoteRegistry(Registry):
         self, adapter: str | None = None, *, since: int = 0, limit: int = 100
     ) -> list[Decision]:
         return self._list("decisions", adapter=adapter, since=since, limit=limit)
+
+    def decision_log(
+        self, decision: int | None = None, *, since: int = 0, limit: int = 100
+    ) -> list[DecisionStep]:
+        return self._list("decision_log", decision=decision, since=since, limit=limit)
+
+    def families(self) -> list[FamilyRecord]:
+        return self._list("families")
+
+    def family(self, root: str) -> FamilyRecord:
+        return self._channel.one("family", root=root)
+
+    def members(self, family: str) -> list[MemberRecord]:
+        return self._list("members", family=family)
+
+    def assignments(self, family: str) -> list[AssignmentRecord]:
+        return self._list("assignments", family=family)
 
     def events(
         self, *, since: int = 0, limit: int = 100, adapter: str | None = None

@@ -17,11 +17,13 @@ import grpc
 from google.protobuf.message import Message
 
 from . import _registry_pb2 as pb
-from ._errors import AddressInUse, StoreError
+from ._decide_choice import Choice
+from ._errors import AddressInUse, InvalidValue, StoreError
 from ._grpc_address import bind_check, check_token, loopback
 from ._grpc_calls import BATCH_BYTES, CALLS, CHUNK_BYTES, READ, SERVICE, WATCH, Call, Shape
 from ._grpc_codec import arguments, encode
 from ._grpc_errors import DETAILS_KEY, MAX_METADATA_BYTES, to_status
+from ._json import loads
 from ._records import Page
 from ._registry import ANY, Registry, Watch
 
@@ -213,7 +215,16 @@ def _keywords(name: str, request: Message) -> dict[str, Any]:
     if name == "set_alias":
         absent = keywords.pop("expect_absent")
         keywords["expect"] = None if absent else keywords.get("expect", ANY)
+    elif name == "force":
+        keywords["choice"] = _choice(keywords["choice"])
     return keywords
+
+
+def _choice(text: str) -> Choice:
+    try:
+        return Choice.from_json(loads(text), field="choice")
+    except ValueError as error:
+        raise InvalidValue("choice", f"not JSON: {error}") from error
 
 
 def _batches(reply: type[Message], found: list[Any] | Page[Any]) -> Iterator[Message]:

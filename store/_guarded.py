@@ -8,6 +8,8 @@ from typing import Any
 from . import _rows, _versions
 from ._blobs import Blobs
 from ._database import Database
+from ._decisions import add_decision, add_evidence
+from ._family_records import NewDecision
 from ._find import adapter_row, resolve
 from ._json import EMPTY
 from ._ledger import Ledger
@@ -24,12 +26,9 @@ from ._records import (
 )
 from ._registry import Source
 from ._writes import (
-    NewDecision,
     add_adapter,
     add_base_model,
-    add_decision,
     add_event,
-    add_evidence,
     add_metrics,
     checked_metrics,
 )
@@ -114,10 +113,9 @@ class GuardedWrites(Ledger):
             subject=subject,
             reason=reason,
             payload=payload,
-            evidence=evidence,
         )
         with self._database.write(epoch) as session:
-            return _rows.decision(add_decision(session, new))
+            return _rows.decision(add_decision(session, new, evidence))
 
     def record_event(
         self,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from ._family_contract import FamilyWrites
 from ._json import EMPTY
 from ._records import (
     AdapterLine,
@@ -31,7 +32,7 @@ from ._records import (
 from ._registry import Registry, Source
 
 
-class Ledger(ABC):
+class Ledger(FamilyWrites):
     """The records of rounds, on a local database; there is no remote ledger.
 
     - Every write is one transaction that first compares `epoch` with the newest one and raises
@@ -194,17 +195,26 @@ class Ledger(ABC):
     def put_task(self, task: NewTask, *, epoch: int) -> TaskRecord:
         """Write a task down before it is sent; the same key again returns the first one.
 
-        A train or evaluate task needs its adapter; a train task needs its round, planned or
+        All but a describe task need their adapter; a train task needs its round, planned or
         open. Raises Conflict if the key exists with other contents.
         """
 
     @abstractmethod
-    def close_task(self, key: str, *, state: TaskState, reason: str = "", epoch: int) -> TaskRecord:
+    def close_task(
+        self,
+        key: str,
+        *,
+        state: TaskState,
+        reason: str = "",
+        summary: Mapping[str, Any] | None = None,
+        epoch: int,
+    ) -> TaskRecord:
         """Close an open task that brings no contribution: "done", "rejected" or "expired".
 
-        For evaluate and describe tasks, and for train tasks that are given up ("expired"; a late
-        update may still be accepted). Appends the event task_STATE with the reason. A task that
-        is closed already stays as it is.
+        For evaluate, probe and describe tasks, and for train tasks that are given up ("expired"; a
+        late update may still be accepted). An evaluate or probe task that is done may bring a
+        summary; any other raises InvalidValue for one. Appends the event task_STATE with the
+        reason. A task that is closed already stays as it is, without this summary.
         """
 
     @abstractmethod

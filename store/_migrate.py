@@ -11,7 +11,7 @@ from ._errors import SchemaTooNew
 from ._tables import Base
 
 VERSION_TABLE = "polyrank_alembic_version"
-HEAD = "0001"
+HEAD = "0002"
 FOLDER = Path(__file__).parent / "migrations"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ._errors import InvalidValue, RefError
@@ -86,6 +87,13 @@ def whole(field: str, value: int, *, least: int = 0, most: int = MAX_NUMBER) -> 
     """Return an integer within limits; raise InvalidValue otherwise."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidValue(field, f"{value!r} is not a whole number from {least} to {most}")
+    return value
+
+
+def one_of(field: str, value: str, allowed: Sequence[str]) -> str:
+    """Return a value that is allowed; raise InvalidValue otherwise."""
+    if value not in allowed:
+        raise InvalidValue(field, f"{value!r} is not one of {', '.join(allowed)}")
     return value
 
 

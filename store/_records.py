@@ -11,26 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
+from ._family_records import DecisionState
 from ._json import EMPTY
 
 Item = TypeVar("Item")
 
 NodeStatus = Literal["live", "gone", "refused"]
 RoundState = Literal["planned", "open", "aggregating", "committed", "abandoned"]
-TaskKind = Literal["train", "evaluate", "describe"]
+TaskKind = Literal["train", "evaluate", "probe", "describe"]
 TaskState = Literal["open", "done", "rejected", "expired"]
 ContributionStatus = Literal["accepted", "rejected"]
 
 NODE_STATUSES: tuple[NodeStatus, ...] = ("live", "gone", "refused")
-ROUND_STATES: tuple[RoundState, ...] = (
-    "planned",
-    "open",
-    "aggregating",
-    "committed",
-    "abandoned",
-)
+ROUND_STATES: tuple[RoundState, ...] = ("planned", "open", "aggregating", "committed", "abandoned")
 TERMINAL_ROUND_STATES: tuple[RoundState, ...] = ("committed", "abandoned")
-TASK_KINDS: tuple[TaskKind, ...] = ("train", "evaluate", "describe")
+TASK_KINDS: tuple[TaskKind, ...] = ("train", "evaluate", "probe", "describe")
 TASK_STATES: tuple[TaskState, ...] = ("open", "done", "rejected", "expired")
 
 
@@ -258,7 +253,7 @@ class ContributionRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryRecord:
-    """The small additive statistics that came with an accepted update."""
+    """The small additive statistics that came with an update or an evaluation."""
 
     task_key: str
     adapter: str
@@ -282,7 +277,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A recorded choice, with the numbers of the evidence that it rests on."""
+    """A recorded choice, the evidence that it rests on, and what became of it.
+
+    `state` is that of the newest step in the decision log, "recorded" when it has none.
+    """
 
     number: int
     adapter: str | None
@@ -291,6 +289,7 @@ class Decision:
     reason: str
     payload: Mapping[str, Any] = EMPTY
     evidence: tuple[int, ...] = ()
+    state: DecisionState = "recorded"
     created_at: datetime
 
 

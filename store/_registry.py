@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Literal, Self
 
+from ._family_contract import FamilyReads
 from ._json import EMPTY
 from ._records import (
     AdapterLine,
@@ -75,7 +76,7 @@ class Watch(ABC):
         self.close()
 
 
-class Registry(ABC):
+class Registry(FamilyReads):
     """Find, compare, fetch, promote, roll back and explain adapter versions.
 
     One contract for all implementations:
@@ -89,8 +90,8 @@ class Registry(ABC):
       latest too. "latest" is the highest number that is not retired.
     - Names unknown to the registry raise NotFound, in reads and writes alike; arguments that can
       never be right raise InvalidValue or a subclass. After close() every call raises Closed.
-    - A remote registry serves every reading call, set_alias, rollback and watch; the other
-      writes raise Unsupported there. Writes belong to the owner of the database.
+    - A remote registry serves every reading call, set_alias, rollback, settle and watch; the
+      other writes raise Unsupported there. Writes belong to the owner of the database.
     """
 
     # ------------------------------------------------------------- writing
@@ -299,7 +300,7 @@ class Registry(ABC):
 
     @abstractmethod
     def summaries(self, adapter: str, *, round: int | None = None) -> list[SummaryRecord]:
-        """List the summaries that came with updates, by round and identity."""
+        """List the summaries of updates and evaluations, by round, identity and task."""
 
     @abstractmethod
     def drivers(self) -> list[DriverRecord]:

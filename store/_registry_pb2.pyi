@@ -195,6 +195,58 @@ class ListDecisionsRequest(_message.Message):
     limit: int
     def __init__(self, adapter: _Optional[str] = ..., since: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
 
+class ListDecisionLogRequest(_message.Message):
+    __slots__ = ("decision", "since", "limit")
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    decision: int
+    since: int
+    limit: int
+    def __init__(self, decision: _Optional[int] = ..., since: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class SettleRequest(_message.Message):
+    __slots__ = ("decision", "state", "reason", "actor")
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    decision: int
+    state: str
+    reason: str
+    actor: str
+    def __init__(self, decision: _Optional[int] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class ForceRequest(_message.Message):
+    __slots__ = ("choice", "actor")
+    CHOICE_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    choice: str
+    actor: str
+    def __init__(self, choice: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class ListFamiliesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetFamilyRequest(_message.Message):
+    __slots__ = ("root",)
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    root: str
+    def __init__(self, root: _Optional[str] = ...) -> None: ...
+
+class ListMembersRequest(_message.Message):
+    __slots__ = ("family",)
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    family: str
+    def __init__(self, family: _Optional[str] = ...) -> None: ...
+
+class ListAssignmentsRequest(_message.Message):
+    __slots__ = ("family",)
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    family: str
+    def __init__(self, family: _Optional[str] = ...) -> None: ...
+
 class ListEventsRequest(_message.Message):
     __slots__ = ("since", "limit", "adapter")
     SINCE_FIELD_NUMBER: _ClassVar[int]
@@ -310,6 +362,30 @@ class Decisions(_message.Message):
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Decision]
     def __init__(self, items: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ...) -> None: ...
+
+class DecisionSteps(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[DecisionStep]
+    def __init__(self, items: _Optional[_Iterable[_Union[DecisionStep, _Mapping]]] = ...) -> None: ...
+
+class FamilyRecords(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[FamilyRecord]
+    def __init__(self, items: _Optional[_Iterable[_Union[FamilyRecord, _Mapping]]] = ...) -> None: ...
+
+class MemberRecords(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[MemberRecord]
+    def __init__(self, items: _Optional[_Iterable[_Union[MemberRecord, _Mapping]]] = ...) -> None: ...
+
+class AssignmentRecords(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[AssignmentRecord]
+    def __init__(self, items: _Optional[_Iterable[_Union[AssignmentRecord, _Mapping]]] = ...) -> None: ...
 
 class Events(_message.Message):
     __slots__ = ("items",)
@@ -614,7 +690,7 @@ class Evidence(_message.Message):
     def __init__(self, number: _Optional[int] = ..., adapter: _Optional[str] = ..., kind: _Optional[str] = ..., subject: _Optional[str] = ..., payload: _Optional[_Union[Json, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("number", "adapter", "kind", "subject", "reason", "payload", "evidence", "created_at")
+    __slots__ = ("number", "adapter", "kind", "subject", "reason", "payload", "evidence", "created_at", "state")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -623,6 +699,7 @@ class Decision(_message.Message):
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     number: int
     adapter: str
     kind: str
@@ -631,7 +708,64 @@ class Decision(_message.Message):
     payload: Json
     evidence: _containers.RepeatedScalarFieldContainer[int]
     created_at: _timestamp_pb2.Timestamp
-    def __init__(self, number: _Optional[int] = ..., adapter: _Optional[str] = ..., kind: _Optional[str] = ..., subject: _Optional[str] = ..., reason: _Optional[str] = ..., payload: _Optional[_Union[Json, _Mapping]] = ..., evidence: _Optional[_Iterable[int]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    state: str
+    def __init__(self, number: _Optional[int] = ..., adapter: _Optional[str] = ..., kind: _Optional[str] = ..., subject: _Optional[str] = ..., reason: _Optional[str] = ..., payload: _Optional[_Union[Json, _Mapping]] = ..., evidence: _Optional[_Iterable[int]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[str] = ...) -> None: ...
+
+class DecisionStep(_message.Message):
+    __slots__ = ("sequence", "decision", "state", "reason", "actor", "at")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    decision: int
+    state: str
+    reason: str
+    actor: str
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, sequence: _Optional[int] = ..., decision: _Optional[int] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class FamilyRecord(_message.Message):
+    __slots__ = ("root", "reviews", "payload", "updated_at")
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    REVIEWS_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    root: str
+    reviews: int
+    payload: Json
+    updated_at: _timestamp_pb2.Timestamp
+    def __init__(self, root: _Optional[str] = ..., reviews: _Optional[int] = ..., payload: _Optional[_Union[Json, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class MemberRecord(_message.Message):
+    __slots__ = ("adapter", "family", "state", "payload", "updated_at")
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    adapter: str
+    family: str
+    state: str
+    payload: Json
+    updated_at: _timestamp_pb2.Timestamp
+    def __init__(self, adapter: _Optional[str] = ..., family: _Optional[str] = ..., state: _Optional[str] = ..., payload: _Optional[_Union[Json, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AssignmentRecord(_message.Message):
+    __slots__ = ("family", "identity", "adapter", "payload", "updated_at")
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    family: str
+    identity: str
+    adapter: str
+    payload: Json
+    updated_at: _timestamp_pb2.Timestamp
+    def __init__(self, family: _Optional[str] = ..., identity: _Optional[str] = ..., adapter: _Optional[str] = ..., payload: _Optional[_Union[Json, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class DriverRecord(_message.Message):
     __slots__ = ("epoch", "owner", "started_at")

@@ -15,7 +15,7 @@ from ._errors import Conflict, InvalidValue
 from ._find import adapter_row, contribution_row, round_row, task_row, version_row
 from ._intake import Intake
 from ._json import ReadOnlyDict, freeze
-from ._names import text, whole
+from ._names import one_of, text, whole
 from ._records import ROUND_STATES, TASK_KINDS, TASK_STATES, TERMINAL_ROUND_STATES, NewTask
 from ._tables import (
     AdapterRow,
@@ -33,13 +33,7 @@ _MOVES = {
     "open": ("aggregating", "abandoned"),
     "aggregating": ("abandoned",),
 }
-
-
-def one_of(field: str, value: str, allowed: Sequence[str]) -> str:
-    """Return a value that is allowed; raise InvalidValue otherwise."""
-    if value not in allowed:
-        raise InvalidValue(field, f"{value!r} is not one of {', '.join(allowed)}")
-    return value
+_SUMMARISED = ("evaluate", "probe")
 
 
 def add_node(session: Session, new: NodeRow) -> NodeRow:
@@ -189,15 +183,23 @@ def _check_task(session: Session, task: NewTask, adapter: AdapterRow | None) -> 
             raise Conflict(subject, "state planned or open", f"state {row.state}")
 
 
-def close_task(session: Session, key: str, state: str, reason: str) -> TaskRow:
-    """Close a task that is open."""
+def close_task(
+    session: Session, key: str, state: str, reason: str, summary: ReadOnlyDict | None
+) -> TaskRow:
+    """Close a task that is open, with what an evaluation has to say."""
     if one_of("task state", state, TASK_STATES) == "open":
         raise InvalidValue("task state", "a task is opened by put_task alone")
     row = task_row(session, key)
-    if row.state == "open":
-        row.state = state
-        payload = {"kind": row.kind, "round": row.round, "identity": row.identity, "reason": reason}
-        add_event(session, f"task_{state}", adapter=row.adapter, subject=key, payload=payload)
+    if summary is not None and (state != "done" or row.kind not in _SUMMARISED):
+        said = f"a {row.kind} task that is {state} brings none; an evaluation that is done does"
+        raise InvalidValue("summary", said)
+    if row.state != "open":
+        return row
+    row.state = state
+    if summary is not None:
+        _add_summary(session, row, summary)
+    payload = {"kind": row.kind, "round": row.round, "identity": row.identity, "reason": reason}
+    add_event(session, f"task_{state}", adapter=row.adapter, subject=key, payload=payload)
     return row
 
 
@@ -254,19 +256,20 @@ def add_contribution(session: Session, key: str, outcome: Update | str) -> Contr
     session.add(row)
     session.flush()
     if update is not None and update.summary is not None:
-        _add_summary(session, row, update.summary)
+        _add_summary(session, task, update.summary)
     task.state = "rejected" if update is None else "done"
     _contribution_event(session, row)
     return row
 
 
-def _add_summary(session: Session, row: ContributionRow, payload: ReadOnlyDict) -> None:
+def _add_summary(session: Session, task: TaskRow, payload: ReadOnlyDict) -> None:
+    assert task.adapter is not None  # the database says so too
     session.add(
         SummaryRow(
-            task_key=row.task_key,
-            adapter=row.adapter,
-            round=row.round,
-            identity=row.identity,
+            task_key=task.key,
+            adapter=task.adapter,
+            round=task.round,
+            identity=task.identity,
             payload=payload,
             created_at=now(),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from ._family_records import DecisionState
 from ._header import Header
 from ._json import ReadOnlyDict
 from ._records import (
@@ -264,6 +265,7 @@ def decision(row: DecisionRow) -> Decision:
         reason=row.reason,
         payload=row.payload,
         evidence=tuple(link.evidence for link in row.evidence),
+        state=cast("DecisionState", row.steps[-1].state) if row.steps else "recorded",
         created_at=row.created_at,
     )
 

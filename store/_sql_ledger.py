@@ -11,10 +11,10 @@ from ._blobs import Blobs
 from ._database import Database, check_epoch, current_epoch, now
 from ._errors import NotFound
 from ._find import adapter_row, contribution_row, round_row
-from ._guarded import GuardedWrites
+from ._guarded_families import GuardedFamilies
 from ._intake import taken_in
 from ._json import EMPTY, freeze
-from ._names import digest_text, name_text, text, whole
+from ._names import digest_text, name_text, one_of, text, whole
 from ._records import (
     NODE_STATUSES,
     ContributionRecord,
@@ -37,7 +37,7 @@ from ._writes import (
 )
 
 
-class SqlLedger(GuardedWrites):
+class SqlLedger(GuardedFamilies):
     """See Ledger for the contract."""
 
     def __init__(self, database: Database, blobs: Blobs) -> None:
@@ -78,7 +78,7 @@ class SqlLedger(GuardedWrites):
             name=text("node name", name, limit=1000),
             card=freeze(card, field="card"),
             address=None if address is None else text("address", address, limit=1000),
-            status=_rounds.one_of("status", status, NODE_STATUSES),
+            status=one_of("status", status, NODE_STATUSES),
         )
         with self._database.write(epoch) as session:
             return _rows.node(_rounds.add_node(session, new))
@@ -129,10 +129,19 @@ class SqlLedger(GuardedWrites):
         with self._database.write(epoch) as session:
             return _rows.task(_rounds.add_task(session, task))
 
-    def close_task(self, key: str, *, state: TaskState, reason: str = "", epoch: int) -> TaskRecord:
+    def close_task(
+        self,
+        key: str,
+        *,
+        state: TaskState,
+        reason: str = "",
+        summary: Mapping[str, Any] | None = None,
+        epoch: int,
+    ) -> TaskRecord:
         """See Ledger."""
+        sums = None if summary is None else freeze(summary, field="summary")
         with self._database.write(epoch) as session:
-            return _rows.task(_rounds.close_task(session, key, state, reason))
+            return _rows.task(_rounds.close_task(session, key, state, reason, sums))
 
     def tasks(
         self,

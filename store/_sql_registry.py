@@ -7,9 +7,9 @@ from typing import Any, BinaryIO
 
 from . import _lists, _rows, _versions
 from ._aliases import Expected, move_alias, undo_alias
-from ._blobs import Blobs
-from ._database import Database
+from ._decisions import add_decision, add_evidence
 from ._errors import NotFound
+from ._family_records import NewDecision
 from ._find import adapter_row, resolve
 from ._json import EMPTY
 from ._migrate import HEAD
@@ -37,18 +37,15 @@ from ._records import (
     TaskRecord,
     Version,
 )
-from ._registry import ANY, Registry, Source, Watch
+from ._registry import ANY, Source, Watch
 from ._retire import retire_adapter, retire_version
+from ._sql_families import SqlFamilies
 from ._watch import LocalWatch
-from ._writes import NewDecision, add_adapter, add_base_model, add_decision, add_evidence
+from ._writes import add_adapter, add_base_model
 
 
-class SqlRegistry(Registry):
+class SqlRegistry(SqlFamilies):
     """See Registry for the contract."""
-
-    def __init__(self, database: Database, blobs: Blobs) -> None:
-        self._database = database
-        self._blobs = blobs
 
     def register_base_model(
         self, name: str, *, fingerprint: str, metadata: Mapping[str, Any] = EMPTY
@@ -150,10 +147,9 @@ class SqlRegistry(Registry):
             subject=subject,
             reason=reason,
             payload=payload,
-            evidence=evidence,
         )
         with self._database.write() as session:
-            return _rows.decision(add_decision(session, new))
+            return _rows.decision(add_decision(session, new, evidence))
 
     def info(self) -> RegistryInfo:
         """See Registry."""

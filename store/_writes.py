@@ -13,7 +13,7 @@ from . import _rows
 from ._blobs import Staged
 from ._database import next_number, now
 from ._errors import AlreadyExists, Conflict, InvalidValue, NotFound
-from ._find import adapter_id, adapter_row, resolve, version_row
+from ._find import adapter_row, resolve, version_row
 from ._header import Header
 from ._json import EMPTY, ReadOnlyDict, freeze
 from ._names import adapter_name, name_text, text, word
@@ -23,10 +23,7 @@ from ._tables import (
     AdapterRow,
     BaseModelRow,
     BlobRow,
-    DecisionEvidenceRow,
-    DecisionRow,
     EventRow,
-    EvidenceRow,
     MetricRow,
     ParentRow,
     TagRow,
@@ -249,69 +246,3 @@ def add_metrics(
         session.add(known[name])
     session.flush()
     return [known[name] for name in sorted(known)]
-
-
-def add_evidence(
-    session: Session, kind: str, adapter: str | None, subject: str, payload: Mapping[str, Any]
-) -> EvidenceRow:
-    """Record numbers that a decision may rest on."""
-    found = None if adapter is None else adapter_row(session, adapter)
-    row = EvidenceRow(
-        number=next_number(session, "evidence"),
-        adapter=found,
-        kind=word("evidence kind", kind),
-        subject=text("evidence subject", subject),
-        payload=freeze(payload, field="evidence payload"),
-        created_at=now(),
-    )
-    session.add(row)
-    add_event(
-        session,
-        "evidence_recorded",
-        adapter=found,
-        subject=subject,
-        payload={"number": row.number, "kind": kind},
-    )
-    return row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewDecision:
-    """A choice to be recorded."""
-
-    kind: str
-    adapter: str | None
-    subject: str
-    reason: str
-    payload: Mapping[str, Any]
-    evidence: Sequence[int]
-
-
-def add_decision(session: Session, new: NewDecision) -> DecisionRow:
-    """Record a choice; raise NotFound for evidence that does not exist."""
-    for number in new.evidence:
-        if session.get(EvidenceRow, number) is None:
-            raise NotFound("evidence", str(number))
-    row = DecisionRow(
-        number=next_number(session, "decisions"),
-        adapter_id=adapter_id(session, new.adapter),
-        kind=word("decision kind", new.kind),
-        subject=text("decision subject", new.subject),
-        reason=text("reason", new.reason),
-        payload=freeze(new.payload, field="decision payload"),
-        created_at=now(),
-        evidence=[
-            DecisionEvidenceRow(position=position, evidence=number)
-            for position, number in enumerate(new.evidence)
-        ],
-    )
-    session.add(row)
-    session.flush()
-    add_event(
-        session,
-        "decision_recorded",
-        adapter=row.adapter,
-        subject=new.subject,
-        payload={"number": row.number, "kind": new.kind},
-    )
-    return row

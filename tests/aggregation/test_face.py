@@ -16,7 +16,9 @@ from polyrank.aggregation import _errors
 FOLDER = Path(face.__file__ or "").parent
 MODULES = sorted(path.stem for path in FOLDER.glob("_*.py") if path.stem != "__init__")
 ERRORS = [v for v in vars(_errors).values() if inspect.isclass(v)]
-TORCH_FREE = ["AdapterError", "Limits", "digest", "normalise", "Weight"]
+TORCH_FREE = [
+    "AdapterError", "Limits", "digest", "normalise", "Weight", "SummarySpec", "calibrate",
+]  # fmt: skip
 
 
 def load(name: str):

@@ -5,17 +5,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 import transformers
-from polyrank.aggregation import Adapter, empty, encode, initial_dense, spectral, stack, warm_start
+from polyrank.aggregation import Adapter, empty, encode, spectral, stack, warm_start
 from polyrank.aggregation import fresh_start as make_fresh
-from polyrank.client import DataError, PeftSettings, PeftTrainer, TaskRefused, TextRows, TrainTask
+from polyrank.client import DataError, PeftSettings, PeftTrainer, TaskRefused, TextRows
 from polyrank.client._metrics import metrics_of
 from polyrank.client._transformers_model import encode_texts
 
 from .models import merged_model, plain_logits, random_adapter, save_bert, save_llama, texts_of
+from .training import LEARN, first_state, learned, task_of
 
 TEXTS, LABELS = texts_of(48)
 HELD_OUT = tuple(range(40, 48))
-LEARN = {"steps": 60, "batch_size": 8, "learning_rate": 0.02}
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +41,6 @@ def language_model(folder, **changes):
 @pytest.fixture(scope="module")
 def trainer(bert):
     return classifier(bert)
-
-
-def first_state(trainer, seed=0):
-    described = trainer.description
-    return empty(described.modules, initial_dense(described.dense, seed))
-
-
-def task_of(start, rank, config=None, **changes):
-    given = {"adapter_name": "demo", "round": 1, "seed": 3, **changes}
-    return TrainTask(start=start, rank=rank, config=LEARN if config is None else config, **given)
-
-
-def learned(trainer, config=None, rank=4, seed=3):
-    start = warm_start(first_state(trainer), rank, seed=seed)
-    return trainer.train(task_of(start, rank, config, seed=seed))
 
 
 def test_the_description_names_targets_and_the_new_head(trainer):
@@ -157,13 +142,13 @@ def test_the_same_task_gives_the_same_bytes_and_another_seed_does_not(trainer):
 def test_the_kept_trunk_changes_nothing_but_the_time(bert):
     kept = classifier(bert, layers="top-1")
     computed = classifier(bert, layers="top-1", activation_cache_bytes=0)
-    assert computed._trunk is None
+    assert not computed._frozen.keeps_states
     found = [learned(trainer, {"steps": 12}).adapter for trainer in (kept, computed)]
     for name in found[0].factors:
         torch.testing.assert_close(
             found[0].factors[name].delta(), found[1].factors[name].delta(), atol=1e-4, rtol=1e-3
         )
-    assert kept._trunk.kept_rows == 40
+    assert (kept._frozen.kept_states, computed._frozen.kept_states) == (40, 0)
     scores = [trainer.evaluate(found[0], None).losses for trainer in (kept, computed)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
@@ -172,7 +157,7 @@ def test_the_kept_trunk_works_for_language_models(llama):
     adapters = []
     for size in (1 << 20, 0):
         trainer = language_model(llama, layers="top-1", activation_cache_bytes=size)
-        assert (trainer._trunk is None) == (size == 0)
+        assert trainer._frozen.keeps_states == (size > 0)
         adapters.append(learned(trainer, {"steps": 6}).adapter)
     for name in adapters[0].factors:
         torch.testing.assert_close(

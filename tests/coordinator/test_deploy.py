@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from polyrank.coordinator import CoordinatorConfig
-from polyrank.coordinator._config import AdapterConfig
+from polyrank.coordinator._config import AdapterConfig, ContinualConfig
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 EXAMPLE = DEPLOY / "polyrank.example.toml"
@@ -24,9 +24,12 @@ def test_the_example_shows_the_defaults_it_claims_and_every_key():
     given = tomllib.loads(EXAMPLE.read_text())
     line = given["adapters"]["support/en"]
     default = AdapterConfig(base_model="minilm-l6")
-    shown = {key: value for key, value in line.items() if key not in ("base_model", "training")}
+    tables = ("base_model", "training", "continual")
+    shown = {key: value for key, value in line.items() if key not in tables}
     assert shown == {key: getattr(default, key) for key in shown}
+    assert line["continual"] == {"mode": default.continual.mode}
     text = EXAMPLE.read_text()
+    assert all(f"{key} = " in text for key in ContinualConfig.model_fields)
     for section in ("superlink", "registry", "limits"):
         fields = getattr(CoordinatorConfig(), section)
         for key in type(fields).model_fields:

@@ -12,6 +12,7 @@ import pytest
 from polyrank.store import _engine, _sql, open_ledger
 from polyrank.store._tables import Base
 from sqlalchemy import Engine
+from store_worlds import NAME, begin
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 TABLES = sorted(Base.metadata.tables)
@@ -59,8 +60,8 @@ class Postgres:
         """The one database, without its rows: making one for each test would cost 7 MB each."""
         self.run("TRUNCATE " + ", ".join(TABLES) + " RESTART IDENTITY CASCADE")
         self.run(
-            "INSERT INTO counters VALUES "
-            "('events', 0), ('evidence', 0), ('decisions', 0), ('alias_log', 0)"
+            "INSERT INTO counters VALUES ('events', 0), ('evidence', 0), ('decisions', 0), "
+            "('alias_log', 0), ('decision_log', 0)"
         )
         return self.url("polyrank")
 
@@ -162,6 +163,19 @@ def open_local(request, tmp_path, engines):
     yield open_
     while opened:
         opened.pop().close()
+
+
+@pytest.fixture(scope="session")
+def begin_family():
+    """begin_family(ledger) -> epoch: an adapter that is a family's root, and a line "…/2"."""
+
+    def begin_(ledger) -> int:
+        epoch = begin(ledger)
+        ledger.create_adapter(f"{NAME}/2", base_model="base", epoch=epoch)
+        ledger.put_family(NAME, payload={"spec": {"seed": 7}}, epoch=epoch)
+        return epoch
+
+    return begin_
 
 
 LOCAL = ("memory", "sqlite", "postgresql")

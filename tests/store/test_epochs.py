@@ -3,7 +3,7 @@
 import inspect
 
 import pytest
-from polyrank.store import Ledger, StaleEpoch
+from polyrank.store import Ledger, NewDecision, StaleEpoch
 from store_blobs import adapter_blob
 from store_worlds import NAME, answer, begin, close_round, open_round, task
 
@@ -13,6 +13,7 @@ WRITES = {
     ),
     "create_adapter": lambda ledger, e: ledger.create_adapter("x", base_model="base", epoch=e),
     "publish": lambda ledger, e: ledger.publish(NAME, adapter_blob(), aliases=["a"], epoch=e),
+    "set_alias": lambda ledger, e: ledger.set_alias(NAME, "stable", 0, epoch=e),
     "record_evidence": lambda ledger, e: ledger.record_evidence("harm", payload={}, epoch=e),
     "record_decision": lambda ledger, e: ledger.record_decision("keep", reason="", epoch=e),
     "record_event": lambda ledger, e: ledger.record_event("anything", epoch=e),
@@ -31,6 +32,23 @@ WRITES = {
     "commit_round": lambda ledger, e: ledger.commit_round(
         NAME, 1, data=adapter_blob(fill=3), counted=[key("n1")], aliases=["stable"], epoch=e
     ),
+    "put_family": lambda ledger, e: ledger.put_family("b", payload={}, epoch=e),
+    "put_member": lambda ledger, e: ledger.put_member(
+        NAME, "c", state="active", payload={}, epoch=e
+    ),
+    "assign": lambda ledger, e: ledger.assign(NAME, {"n1": (NAME, {})}, epoch=e),
+    "record_review": lambda ledger, e: ledger.record_review(
+        NAME,
+        number=1,
+        evidence={"x": 1},
+        subject="",
+        decisions=[NewDecision(kind="keep", reason="", state="proposed")],
+        payload={},
+        members={"c": ("archived", {})},
+        assignments={"n1": (NAME, {})},
+        epoch=e,
+    ),
+    "settle": lambda ledger, e: ledger.settle(1, state="approved", epoch=e),
     "prune_contributions": lambda ledger, e: ledger.prune_contributions(
         "b", keep_rounds=0, epoch=e
     ),
@@ -42,7 +60,7 @@ def key(identity: str) -> str:
 
 
 def prepare(ledger) -> int:
-    """A round ready to be committed, one task still open, and something to prune."""
+    """A round ready to be committed, one task still open, something to prune, a family."""
     epoch = begin(ledger)
     ledger.create_adapter("b", base_model="base", epoch=epoch)
     ledger.publish("b", adapter_blob(), epoch=epoch)
@@ -53,6 +71,9 @@ def prepare(ledger) -> int:
     tasks = open_round(ledger, epoch)
     answer(ledger, epoch, tasks[0])
     close_round(ledger, epoch, 1)
+    ledger.create_adapter("c", base_model="base", epoch=epoch)
+    ledger.put_family(NAME, payload={}, epoch=epoch)
+    ledger.record_decision("keep", reason="", epoch=epoch)
     return epoch
 
 
@@ -67,6 +88,10 @@ def everything(ledger):
         registry.nodes(),
         registry.evidence(),
         registry.decisions(),
+        registry.decision_log(),
+        registry.families(),
+        registry.members(NAME),
+        registry.assignments(NAME),
         registry.metrics(NAME),
         registry.summaries(NAME),
         ledger.rounds(),
@@ -84,6 +109,7 @@ def test_every_write_of_the_ledger_is_tried_below():
     }
     assert guarded == set(WRITES)
     reading = {"rounds", "tasks", "contributions", "last_round", "read_blob", "open_blob"}
+    reading |= {"open_decisions", "summaries_of"}
     rest = {n for n, _ in inspect.getmembers(Ledger, inspect.isfunction) if not n.startswith("_")}
     assert rest - guarded - reading == {"take_epoch", "epoch", "close"}
 

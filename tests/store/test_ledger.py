@@ -273,6 +273,15 @@ def test_only_an_aggregating_round_is_committed(ledger, epoch):
         ledger.commit_round(NAME, 1, data=adapter_blob(), counted=[tasks[0].key] * 2, epoch=epoch)
 
 
+def test_the_driver_sets_an_alias_as_an_operator_does(ledger, epoch):
+    whole_round(ledger, epoch, 1)
+    made = ledger.set_alias(NAME, "pin-7", 1, reason="decision 7", epoch=epoch)
+    assert ledger.registry.aliases(NAME) == [made]
+    assert ledger.set_alias(NAME, "pin-7", 1, epoch=epoch) == made
+    with pytest.raises(NotFound):
+        ledger.set_alias(NAME, "pin-7", 9, epoch=epoch)
+
+
 def test_a_repeated_evaluation_adds_nothing(ledger, epoch):
     first = ledger.record_metrics(NAME, {"accuracy": 0.8}, identity="n1", epoch=epoch)
     again = ledger.record_metrics(NAME, {"accuracy": 0.9, "loss": 0.1}, identity="n1", epoch=epoch)

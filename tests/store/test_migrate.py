@@ -9,23 +9,39 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from polyrank.store import SchemaTooNew, open_ledger
+from polyrank.store import NewDecision, SchemaTooNew, open_ledger
 from polyrank.store._migrate import FOLDER, HEAD, VERSION_TABLE
 from polyrank.store._tables import Base
 from sqlalchemy import create_engine, event, text
 from store_blobs import adapter_blob
-from store_worlds import NAME, begin, open_round, whole_round
+from store_worlds import NAME, begin, open_round, task, whole_round
+
+
+def fill(ledger) -> None:
+    """A committed round and an open one, and a family that was reviewed."""
+    epoch = begin(ledger)
+    whole_round(ledger, epoch, 1, aliases=["stable"])
+    open_round(ledger, epoch)
+    asked = ledger.put_task(task(1, "n1", kind="evaluate"), epoch=epoch)
+    ledger.close_task(asked.key, state="done", summary={"n": 1}, epoch=epoch)
+    ledger.put_family(NAME, payload={}, epoch=epoch)
+    ledger.record_review(
+        NAME,
+        number=1,
+        evidence={},
+        subject="",
+        decisions=[NewDecision(kind="keep", reason="", state="proposed")],
+        payload={},
+        assignments={"n1": (NAME, {})},
+        epoch=epoch,
+    )
 
 
 @pytest.fixture
 def raw(tmp_path, sqlite_url):
-    """A bare connection to a database with a committed round and an open one."""
+    """A bare connection to a database with something in every table of the rules below."""
     with open_ledger(sqlite_url) as ledger:
-        epoch = begin(ledger)
-        whole_round(ledger, epoch, 1, aliases=["stable"])
-        open_round(ledger, epoch)
-        ledger.record_evidence("harm", payload={}, epoch=epoch)
-        ledger.record_decision("keep", reason="", epoch=epoch)
+        fill(ledger)
     connection = sqlite3.connect(tmp_path / "registry.db")
     connection.execute("PRAGMA foreign_keys = ON")
     yield connection
@@ -54,7 +70,8 @@ def test_the_newest_migration_is_the_one_that_the_program_names():
 
 DESIGN = (
     "base_models adapters versions version_parents blobs aliases alias_log nodes rounds tasks "
-    "contributions summaries evidence decisions events metrics tags drivers counters"
+    "contributions summaries evidence decisions events metrics tags drivers counters families "
+    "members assignments reviews decision_log"
 )
 
 
@@ -117,6 +134,22 @@ FORBIDDEN = {
     "a task key twice": "INSERT INTO tasks SELECT * FROM tasks",
     "a second contribution": "INSERT INTO contributions SELECT * FROM contributions",
     "an alias of nothing": "UPDATE aliases SET number = 77",
+    "rewrite the decision log": "UPDATE decision_log SET state = 'approved'",
+    "shorten the decision log": "DELETE FROM decision_log",
+    "a step to no state": "INSERT INTO decision_log SELECT 9, decision, 'asleep', '', '', at "
+    "FROM decision_log",
+    "a step of no decision": "INSERT INTO decision_log SELECT 9, 77, state, '', '', at "
+    "FROM decision_log",
+    "rewrite a review": "UPDATE reviews SET decisions = 0",
+    "drop a review": "DELETE FROM reviews",
+    "a review number twice": "INSERT INTO reviews SELECT * FROM reviews",
+    "a member of no family": "UPDATE members SET family_id = 77",
+    "a member in no state": "UPDATE members SET state = 'asleep'",
+    "a node of a stranger": "UPDATE assignments SET adapter_id = 77",
+    "a long watch": f"UPDATE assignments SET payload = '{'x' * 4097}'",
+    "a family without its line": "UPDATE families SET adapter_id = 77",
+    "a summary of no task": "UPDATE summaries SET task_key = 'none'",
+    "a task of no kind": "UPDATE tasks SET kind = 'sleep'",
     "a version of no bytes": "DELETE FROM blobs",
     "a version of no adapter": "DELETE FROM adapters",
 }
@@ -136,12 +169,7 @@ def test_the_database_itself_refuses_to_break_a_rule(raw):
 def test_postgresql_refuses_the_same(open_local, postgres):
     import psycopg
 
-    ledger = open_local("postgresql")
-    epoch = begin(ledger)
-    whole_round(ledger, epoch, 1, aliases=["stable"])
-    open_round(ledger, epoch)
-    ledger.record_evidence("harm", payload={}, epoch=epoch)
-    ledger.record_decision("keep", reason="", epoch=epoch)
+    fill(open_local("postgresql"))
     for statement in FORBIDDEN.values():
         with pytest.raises(psycopg.errors.IntegrityError):
             postgres.run(statement)

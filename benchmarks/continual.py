@@ -1,0 +1,240 @@
+"""Continual adaptation, measured: streams of real text, rival rules, the product's own rounds.
+
+    python benchmarks/continual.py                   # all cells that are missing, then the tables
+    python benchmarks/continual.py --seeds 2 --streams quiet,conflict_full --policies one,ours
+    python benchmarks/continual.py --tables          # only print what has been measured
+
+A cell is (stream, policy, seed): a simulated federation of six nodes and 16 rounds, by the daemon's
+own driver, registry, summaries and reviews. Each cell is one line of `results/continual.jsonl`; a
+run that is interrupted goes on with the cells that are missing. Nothing here is tuned on a stream
+with drift: thresholds come from `continual_calibrate.py`, which sees quiet windows only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from continual_data import DRIFT, NODES, ROUNDS, STREAMS, Stream, Window, stream
+from continual_rules import POLICIES, rules_of
+from continual_trainer import TRAINING, Ground, StreamTrainer
+from polyrank.aggregation import decode
+from polyrank.coordinator import CoordinatorConfig
+from polyrank.coordinator._rules import Rules
+from polyrank.coordinator._simulation import Simulation
+from polyrank.coordinator._simulation_node import SimulatedNode
+from polyrank.store import Decision, Registry
+
+RESULTS = Path(__file__).parent / "results"
+LINE = "demo"
+RANK = 8
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run."""
+
+    stream: str
+    policy: str
+    seed: int
+
+
+class CountedNode(SimulatedNode):
+    """A node that counts the bytes which reach and leave it."""
+
+    traffic = 0
+
+    def answer(self, incoming: Any) -> Any:
+        """Answer, and count blobs and envelopes."""
+        found = super().answer(incoming)
+        self.traffic += len(incoming.blob) + len(incoming.envelope)
+        self.traffic += len(getattr(found, "blob", b"")) + len(getattr(found, "envelope", b""))
+        return found
+
+
+class Run:
+    """One cell, step by step: a review, then the score of what was trained before it."""
+
+    def __init__(
+        self, ground: Ground, cell: Cell, policy: dict[str, Any], rules: Rules | None = None
+    ) -> None:
+        self.cell = cell
+        self.ground = ground
+        self.stream: Stream = stream(cell.stream, ground.pool, cell.seed)
+        self.nodes = [
+            CountedNode(
+                f"node{i}", StreamTrainer(ground, self.stream, i), max_rank=RANK, seed=cell.seed
+            )
+            for i in range(NODES)
+        ]
+        self.place = {node.identity: i for i, node in enumerate(self.nodes)}
+        self.simulation = Simulation(
+            config(cell, policy), self.nodes, rules=rules or rules_of(cell.policy, self._concept)
+        )
+        self._known: dict[tuple[str, str], float] = {}  # digest, concept -> balanced accuracy
+
+    def _concept(self, identity: str) -> str:
+        trainer: Any = self.nodes[self.place[identity]].trainer
+        return trainer.window.concept
+
+    def measure(self, look: Callable[[Registry], object] = lambda registry: None) -> dict[str, Any]:
+        """Run all rounds; return scores by round and node, decisions, adapters, traffic.
+
+        `look` is called at the end, while the registry is open.
+        """
+        began = time.perf_counter()
+        scores: list[list[float]] = []
+        active: list[int] = []
+        worst: dict[str, float] = {}
+        with self.simulation as simulation:
+            for number in range(1, ROUNDS + 2):
+                simulation.run(until=lambda number=number: self.reviews >= number)
+                if number > 1:
+                    scores.append(self._scores(number - 2))
+                active.append(self._active())
+            worst = self._by_concept()
+            look(simulation.registry)
+            decisions = [self._told(d) for d in simulation.registry.decisions(limit=1000)]
+        return {
+            **vars(self.cell),
+            "scores": scores,
+            "active": active,
+            "decisions": decisions,
+            "concepts": worst,
+            "traffic": sum(node.traffic for node in self.nodes),
+            "seconds": round(time.perf_counter() - began, 1),
+        }
+
+    @property
+    def registry(self) -> Registry:
+        """The registry of the run."""
+        return self.simulation.registry
+
+    @property
+    def reviews(self) -> int:
+        """How many reviews are on record."""
+        return next((family.reviews for family in self.registry.families()), 0)
+
+    def _told(self, decision: Decision) -> dict[str, Any]:
+        evidence = self.registry.evidence(since=decision.evidence[0] - 1, limit=1)[0]
+        return {
+            "review": int(evidence.payload["review"]["number"]),
+            "kind": decision.kind,
+            "adapter": decision.adapter,
+            "nodes": sorted(self.place[i] for i in decision.payload.get("nodes", ())),
+            "reason": decision.reason,
+        }
+
+    def _active(self) -> int:
+        return sum(member.state == "active" for member in self.registry.members(LINE))
+
+    def _scores(self, number: int) -> list[float]:
+        """Score each node's adapter on fresh rows of the concepts that it has just trained on."""
+        assigned = {a.identity: a.adapter for a in self.registry.assignments(LINE)}
+        return [
+            self._score(assigned.get(node.identity, LINE), self.stream.windows[number][i])
+            for i, node in enumerate(self.nodes)
+        ]
+
+    def _score(self, line: str, window: Window) -> float:
+        return sum(
+            share * self._accuracy(f"{line}@latest", concept)
+            for concept, share in window.shares.items()
+        )
+
+    def _accuracy(self, ref: str, concept: str) -> float:
+        version = self.registry.version(ref)
+        key = (version.digest, concept)
+        if key not in self._known:
+            adapter = decode(bytearray(self.registry.read(version.ref)))
+            self._known[key] = self.ground.balanced_accuracy(adapter, self.stream.tests[concept])
+        return self._known[key]
+
+    def _by_concept(self) -> dict[str, float]:
+        """Return the best that any stored adapter or pin reaches on each concept, at the end."""
+        refs = [f"{member.adapter}@latest" for member in self.registry.members(LINE)]
+        for member in self.registry.members(LINE):
+            refs += [
+                f"{alias.adapter}@{alias.number}"
+                for alias in self.registry.aliases(member.adapter)
+                if alias.alias.startswith("pin-")
+            ]
+        return {
+            concept: max(self._accuracy(ref, concept) for ref in refs)
+            for concept in self.stream.tests
+        }
+
+
+def config(cell: Cell, policy: dict[str, Any]) -> CoordinatorConfig:
+    """Return the daemon's configuration of a cell."""
+    mode = "record" if cell.policy == "one" else "act"
+    line = {
+        "base_model": "minilm",
+        "rounds": ROUNDS,
+        "min_nodes": NODES,
+        "state_rank": RANK,
+        "seed": cell.seed,
+        "training": dict(TRAINING),
+        "continual": {"mode": mode, "policy": policy},
+    }
+    return CoordinatorConfig.parse({"adapters": {LINE: line}})
+
+
+def measured(path: Path) -> dict[Cell, dict[str, Any]]:
+    """Read the cells that are there."""
+    if not path.exists():
+        return {}
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return {Cell(row["stream"], row["policy"], row["seed"]): row for row in rows}
+
+
+def cells(streams: Iterable[str], policies: Iterable[str], seeds: int) -> list[Cell]:
+    """List what is to be measured, seed by seed, so that pairs are complete early."""
+    names, rules = list(streams), list(policies)
+    return [Cell(s, p, seed) for seed in range(seeds) for s in names for p in rules]
+
+
+def main() -> None:
+    """Measure what is missing, then print the tables."""
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--streams", default=",".join(STREAMS))
+    parser.add_argument("--policies", default=",".join(POLICIES))
+    parser.add_argument("--results", type=Path, default=RESULTS / "continual.jsonl")
+    parser.add_argument("--tables", action="store_true", help="measure nothing")
+    given = parser.parse_args()
+    if not given.tables:
+        measure(given)
+    from continual_tables import print_tables
+
+    print_tables(measured(given.results))
+
+
+def measure(given: argparse.Namespace) -> None:
+    """Measure the cells that are missing, and append each as it ends."""
+    done = measured(given.results)
+    wanted = cells(given.streams.split(","), given.policies.split(","), given.seeds)
+    missing = [cell for cell in wanted if cell not in done]
+    thresholds = RESULTS / "continual_thresholds.json"
+    policy = json.loads(thresholds.read_text())["policy"] if thresholds.exists() else {}
+    ground = Ground.load(lambda text: print(text, file=sys.stderr))
+    given.results.parent.mkdir(parents=True, exist_ok=True)
+    for place, cell in enumerate(missing, 1):
+        row = Run(ground, cell, policy).measure()
+        with given.results.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        after = [s for scores in row["scores"][DRIFT:] for s in scores]
+        print(f"{place}/{len(missing)} {cell.stream} {cell.policy} {cell.seed}: "
+              f"{sum(after) / len(after):.3f}, {row['seconds']} s", file=sys.stderr)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""The tables of `benchmarks/continual.py`: scores, paired comparisons, false moves, delays."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from continual_data import DRIFT, MOVERS, NODES, STREAMS
+from continual_rules import POLICIES
+
+Row = Mapping[str, Any]
+MARGIN = 0.015
+MOVES = ("reroute", "expand_adapter", "merge")
+QUIET = ("quiet", "prior_shift")
+
+
+def concerned(name: str) -> tuple[int, ...]:
+    """Return the nodes whose rows drift; where none do, all."""
+    everyone = name in ("quiet", "every_node_moves")
+    return tuple(range(NODES)) if everyone else MOVERS
+
+
+def score(row: Row) -> float:
+    """Return the mean balanced accuracy of the nodes concerned, over the rounds from the drift."""
+    nodes = concerned(row["stream"])
+    return fmean(fmean(scores[i] for i in nodes) for scores in row["scores"][DRIFT:])
+
+
+def by_cell(rows: Sequence[Row]) -> dict[tuple[str, str], dict[int, Row]]:
+    """Sort rows by stream and policy, then seed."""
+    found: dict[tuple[str, str], dict[int, Row]] = defaultdict(dict)
+    for row in rows:
+        found[row["stream"], row["policy"]][row["seed"]] = row
+    return found
+
+
+def student_tail(t: float, df: int) -> float:
+    """Return P(T > t) of Student's distribution, by Simpson's rule on its density."""
+    if t < 0:
+        return 1 - student_tail(-t, df)
+    log_scale = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
+
+    def density(x: float) -> float:
+        return math.exp(log_scale - (df + 1) / 2 * math.log1p(x * x / df))
+
+    steps = 2000
+    width = t / steps
+    inner = sum((4 if i % 2 else 2) * density(i * width) for i in range(1, steps))
+    return max(0.0, 0.5 - width / 3 * (density(0) + inner + density(t)))
+
+
+def not_worse(differences: Sequence[float], margin: float = MARGIN) -> float | None:
+    """Return the p-value of "the mean difference is below -margin"; None with under two pairs."""
+    if len(differences) < 2:
+        return None
+    error = max(stdev(differences) / math.sqrt(len(differences)), 1e-9)
+    return student_tail((fmean(differences) + margin) / error, len(differences) - 1)
+
+
+def holm(p_values: Mapping[tuple[str, str], float], level: float = 0.05) -> set[tuple[str, str]]:
+    """Return the hypotheses that Holm's step-down procedure rejects."""
+    ordered = sorted(p_values, key=lambda key: p_values[key])
+    rejected: set[tuple[str, str]] = set()
+    for place, key in enumerate(ordered):
+        if p_values[key] > level / (len(ordered) - place):
+            break
+        rejected.add(key)
+    return rejected
+
+
+def upper_rate(events: int, windows: int) -> float:
+    """Return the exact 95 % upper bound of a rate (Clopper and Pearson), per 100 windows."""
+    low, high = events / max(windows, 1), 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        chance = sum(
+            math.exp(
+                math.lgamma(windows + 1) - math.lgamma(k + 1) - math.lgamma(windows - k + 1)
+                + k * math.log(middle) + (windows - k) * math.log1p(-middle)
+            )
+            for k in range(events + 1)
+        )  # fmt: skip
+        low, high = (middle, high) if chance > 0.05 else (low, middle)
+    return 100 * high
+
+
+def print_tables(rows: Mapping[Any, Row]) -> None:
+    """Print everything that has been measured."""
+    cells = by_cell(list(rows.values()))
+    if not cells:
+        print("nothing has been measured yet")
+        return
+    _print_scores(cells)
+    _print_pairs(cells)
+    _print_moves(cells)
+    _print_delays(cells)
+
+
+def _print_scores(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
+    print("mean balanced accuracy of the nodes concerned, from the drift on (pairs of seeds)")
+    print(f"{'stream':20}" + "".join(f"{name:>14}" for name in POLICIES))
+    for name in STREAMS:
+        line = f"{name:20}"
+        for policy in POLICIES:
+            found = cells.get((name, policy), {})
+            shown = f"{fmean(map(score, found.values())):.3f} ({len(found)})" if found else "-"
+            line += f"{shown:>14}"
+        print(line)
+
+
+def _print_pairs(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
+    differences: dict[tuple[str, str], list[float]] = {}
+    for name in STREAMS:
+        ours = cells.get((name, "ours"), {})
+        for policy in POLICIES[:-1]:
+            other = cells.get((name, policy), {})
+            pairs = sorted(ours.keys() & other.keys())
+            if pairs:
+                differences[name, policy] = [score(ours[s]) - score(other[s]) for s in pairs]
+    tested = {key: p for key, found in differences.items() if (p := not_worse(found)) is not None}
+    shown = holm(tested)
+    print(f"\nours minus the other, paired; * not worse by more than {MARGIN} (95 %, Holm)")
+    for name in STREAMS:
+        parts = [
+            f"{policy} {fmean(found):+.3f}{'*' if (name, policy) in shown else ''}"
+            for policy in POLICIES[:-1]
+            if (found := differences.get((name, policy)))
+        ]
+        if parts:
+            print(f"{name:20}" + "   ".join(parts))
+
+
+def _print_moves(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
+    print("\nfalse moves per 100 windows of the quiet and prior-shift streams, and traffic")
+    for policy in POLICIES:
+        rows = [row for name in QUIET for row in cells.get((name, policy), {}).values()]
+        if not rows:
+            continue
+        moves = 0 if policy == "one" else sum(
+            max(len(d["nodes"]), 1) for r in rows for d in r["decisions"] if d["kind"] in MOVES
+        )  # fmt: skip
+        windows = sum(len(row["active"]) * NODES for row in rows)
+        costs = [
+            row["traffic"] / cells[name, "one"][seed]["traffic"]
+            for (name, rule), found in cells.items()
+            if rule == policy
+            for seed, row in found.items()
+            if seed in cells.get((name, "one"), {})
+        ]
+        ratio = f"{fmean(costs):.2f} (most {max(costs):.2f})" if costs else "-"
+        most = max(max(r["active"]) for (_, rule), f in cells.items() if rule == policy
+                   for r in f.values())  # fmt: skip
+        print(f"{policy:10} {100 * moves / windows:.2f} (of {windows}; at most "
+              f"{upper_rate(moves, windows):.2f})   traffic x {ratio}   "
+              f"most adapters at once {most}")  # fmt: skip
+
+
+def _print_delays(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
+    print("\nrounds from the drift to the first move of a node concerned (ours)")
+    for name in STREAMS:
+        delays = [
+            min(
+                (d["review"] - DRIFT - 1 for d in row["decisions"]
+                 if d["kind"] in MOVES and d["review"] > DRIFT and set(d["nodes"]) & set(MOVERS)),
+                default=None,
+            )
+            for row in cells.get((name, "ours"), {}).values()
+        ]  # fmt: skip
+        if delays:
+            print(f"{name:20}" + ", ".join("none" if d is None else str(d + 1) for d in delays))

@@ -1,0 +1,155 @@
+"""Windows: the rows a node scores before it trains, what it says of them, what it keeps of them.
+
+A task to evaluate may ask for a window in its configuration: `{"window": {"spec": …}}`. The answer
+is then a summary of the rows that the trainer holds out, as one canonical JSON blob. The losses of
+each row stay here, under the digest of the version that was scored. A later task with
+`{"window": {"spec": …, "against": DIGEST}}` scores another version on the same rows, and its answer
+has only the sums over the differences, row by row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+
+from ._durable import write_durably
+from ._errors import StateError, TaskRefused
+from ._protocol import TaskEnvelope, canonical_json
+from ._trainer import Evaluation, Trainer
+
+if TYPE_CHECKING:
+    from ..aggregation import SummarySpec
+
+KEPT_WINDOWS = 4
+_log = structlog.get_logger(__name__)
+
+
+class Windows:
+    """Answers tasks that ask for a window.
+
+    Args:
+        folder: where row losses are kept, so that a node that restarts can still compare; None
+            keeps them in memory alone.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._kept: dict[str, dict[str, Any]] = {}
+
+    def answer(self, task: TaskEnvelope, evaluation: Evaluation, trainer: Trainer) -> bytes:
+        """Return the blob that answers a task with a window; b"" for one without.
+
+        Raises:
+            TaskRefused: the task's window cannot be read, or the rows that it compares on are gone.
+        """
+        window = task.config.get("window")
+        if window is None:
+            return b""
+        if not isinstance(window, Mapping):
+            raise TaskRefused("bad_window", "window must be a table")
+        asked = cast("Mapping[str, Any]", window)
+        scores = row_scores(evaluation)
+        rows = _rows(evaluation, trainer)
+        if "against" in asked:
+            return self._compare(asked, scores, rows)
+        answer = _summary(_spec(asked), evaluation, scores, trainer)
+        self._keep(task.start_digest, {"rows": rows, "scores": scores})
+        return answer
+
+    def _compare(self, window: Mapping[str, Any], scores: Sequence[float], rows: str) -> bytes:
+        from ..aggregation import paired
+
+        own = self._load(str(window["against"]))
+        if own is None or own["rows"] != rows or len(own["scores"]) != len(scores):
+            raise TaskRefused(
+                "window_gone", "the rows to compare on have changed: a new round asks"
+            )
+        limit = _spec(window).max_loss
+        differences = [
+            min(mine, limit) - min(other, limit)
+            for mine, other in zip(own["scores"], scores, strict=True)
+        ]
+        return canonical_json({"paired": asdict(paired(differences, limit=limit))})
+
+    def _keep(self, digest: str, window: dict[str, Any]) -> None:
+        self._kept[digest] = window
+        for oldest in list(self._kept)[:-KEPT_WINDOWS]:
+            del self._kept[oldest]
+        if self._folder is None:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_durably(self._folder / f"{digest}.json", [json.dumps(window).encode()])
+            files = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+            for path in files[:-KEPT_WINDOWS]:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StateError(
+                f"window file in {self._folder} cannot be written: {error.strerror}",
+                path=self._folder,
+            ) from error
+
+    def _load(self, digest: str) -> dict[str, Any] | None:
+        if digest in self._kept or self._folder is None:
+            return self._kept.get(digest)
+        if not digest.isalnum():
+            return None  # a peer's text is no file name
+        try:
+            found: Any = json.loads((self._folder / f"{digest}.json").read_bytes())
+            return {"rows": str(found["rows"]), "scores": [float(x) for x in found["scores"]]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # gone or damaged: the task is refused, the next round asks anew
+
+
+def row_scores(evaluation: Evaluation) -> list[float]:
+    """Return each row's loss in nats; for language models per token."""
+    if evaluation.tokens is None:
+        return [float(loss) for loss in evaluation.losses]
+    pairs = zip(evaluation.losses, evaluation.tokens, strict=True)
+    return [float(loss) / max(tokens, 1) for loss, tokens in pairs]
+
+
+def _summary(
+    spec: SummarySpec, evaluation: Evaluation, scores: Sequence[float], trainer: Trainer
+) -> bytes:
+    """Return the summary, or nothing where these rows have none: the metrics are worth a reply."""
+    from ..aggregation import AdapterError, summarise
+
+    features = getattr(trainer, "features", None)
+    try:
+        summary = summarise(
+            spec,
+            scores,
+            labels=evaluation.labels,
+            correct=evaluation.correct,
+            features=None if features is None else features(None),
+        )
+    except AdapterError as error:
+        _log.warning("no_summary", reason=str(error))
+        return b""
+    return canonical_json({"summary": summary.to_json()})
+
+
+def _spec(window: Mapping[str, Any]) -> SummarySpec:
+    from ..aggregation import AdapterError, SummarySpec
+
+    try:
+        return SummarySpec.from_json(window.get("spec"))
+    except AdapterError as error:
+        raise TaskRefused("bad_window", str(error)) from error
+
+
+def _rows(evaluation: Evaluation, trainer: Trainer) -> str:
+    """Name the rows that were scored: another name, other rows (or, at worst, other labels)."""
+    facts = {
+        "rows": len(evaluation.losses),
+        "labels": list(evaluation.labels or evaluation.tokens or ()),
+        "data_version": int(getattr(trainer, "data_version", 0)),
+    }
+    return hashlib.sha256(canonical_json(facts)).hexdigest()

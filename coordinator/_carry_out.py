@@ -1,0 +1,183 @@
+"""Carrying out decisions. Every step can be repeated: a crash in between does no harm.
+
+A decision is carried out once: its log says so, in the end. What it needs (a line, a version) is
+made under names and keys that follow from its number, so a second attempt finds the first one's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..aggregation import AdapterError
+from ..store import (
+    AlreadyExists,
+    Choice,
+    Decision,
+    Parent,
+    StaleEpoch,
+    StorageFailure,
+    StoreBusy,
+    StoreError,
+    Version,
+)
+from ._context import Context
+from ._families import Family
+from ._line_table import Lines
+from ._merging import merge
+from ._moves import Impossible, Moves
+from ._undo import Undo
+from ._watch import Membership
+
+STABLE = "stable"
+
+
+class CarryOut:
+    """Acts on decisions that are approved, and undoes those that an operator wants undone."""
+
+    def __init__(self, context: Context, lines: Lines) -> None:
+        self._context = context
+        self._lines = lines
+        self._moves = Moves(context, lines)
+        self._undo = Undo(context, lines, self._moves)
+
+    def act(self, family: Family, decision: Decision) -> None:
+        """Carry out (or undo) one decision, and write in its log what became of it."""
+        context = self._context
+        is_undo = decision.state == "undone"
+        try:
+            choice = Choice.from_json(decision.payload)
+            if is_undo:
+                self._undo.act(family, decision, choice)
+            else:
+                self._act(family, decision, choice)
+        except (StaleEpoch, StoreBusy, StorageFailure):
+            raise  # not the decision's fault: it is tried again
+        except (Impossible, StoreError, AdapterError) as error:
+            state, reason = "carried_out" if is_undo else "failed", f"not possible: {error}"
+        else:
+            state, reason = "undone" if is_undo else "carried_out", ""
+        context.ledger.settle(decision.number, state=state, reason=reason, epoch=context.epoch)
+        context.log.info("decision_settled", adapter=family.root, number=decision.number,
+                         kind=decision.kind, state=state, reason=reason)  # fmt: skip
+        family.reload()
+        self._lines.add_members(family)
+
+    def _act(self, family: Family, decision: Decision, choice: Choice) -> None:
+        match choice.kind:
+            case "reroute":
+                self._moves.activate(family, choice.target)
+                self._moves.move(family, self._there(family, choice), choice.target)
+            case "pin":
+                self._pin(decision, choice)
+            case "expand_adapter":
+                self._expand(family, decision, choice)
+            case "merge":
+                self._merge(family, decision, choice)
+            case "archive":
+                self._moves.archive(family, choice.adapter)
+            case _:
+                raise Impossible(f"this version of polyrank does not carry out {choice.kind}")
+
+    def _pin(self, decision: Decision, choice: Choice) -> None:
+        version = self._context.ledger.registry.version(choice.target)
+        self._context.ledger.set_alias(
+            version.adapter,
+            f"pin-{decision.number}",
+            version.number,
+            reason=f"decision {decision.number}",
+            epoch=self._context.epoch,
+        )
+
+    def _expand(self, family: Family, decision: Decision, choice: Choice) -> None:
+        context = self._context
+        source = context.ledger.registry.version(choice.target)
+        name = self._new_line(family, decision)
+        nodes = self._there(family, choice, or_in=name)
+        version = context.ledger.publish(
+            name,
+            context.ledger.registry.read(source.ref),
+            profile=source.profile,
+            parents=(Parent(adapter=source.adapter, number=source.number, role="source"),),
+            origin="expand",
+            aliases=(STABLE,),
+            idempotency_key="initial",
+            epoch=context.epoch,
+        )
+        memory = Membership(parent=source.adapter, provisional=True)
+        self._moves.put(family, name, "active", memory)
+        self._moves.review_as_is(family, version)
+        self._moves.move(family, nodes, name)
+
+    def _new_line(self, family: Family, decision: Decision) -> str:
+        """Make the line with the first free name, or find what an interrupted attempt has made."""
+        context = self._context
+        known = {line.name: line.tags for line in context.ledger.registry.adapters()}
+        number = 2
+        while (name := f"{family.root}/{number}") in known:
+            if known[name].get("decision") == str(decision.number):
+                return name
+            number += 1
+        try:
+            context.ledger.create_adapter(
+                name,
+                base_model=family.config.base_model,
+                tags={"family": family.root, "decision": str(decision.number)},
+                epoch=context.epoch,
+            )
+        except AlreadyExists as error:
+            raise Impossible(str(error)) from error
+        return name
+
+    def _merge(self, family: Family, decision: Decision, choice: Choice) -> None:
+        """Publish the merge on the line that goes on; the other keeps its own last version.
+
+        So what was merged away is still a place to go back to, should the conflict return.
+        """
+        keep, absorb = choice.adapter, choice.absorb
+        version = self._moves.head(keep)
+        if version.tags.get("decision") != str(decision.number):  # else made before a crash
+            self._check_merge(family, choice)
+            version = self._publish_merge(decision, choice)
+        self._moves.review_as_is(family, version)
+        self._lines[keep].adopt(version)
+        users, memory = family.nodes_of(absorb), family.members[absorb][1]
+        if users or memory.merged_into != version.ref:
+            memory = replace(memory, absorbed=users, merged_into=version.ref)
+        self._moves.put(family, absorb, "archived", memory)
+        self._moves.clear(family, (*family.nodes_of(keep), *users), keep)
+
+    def _check_merge(self, family: Family, choice: Choice) -> None:
+        keep, absorb = choice.adapter, choice.absorb
+        if keep == absorb or not {keep, absorb} <= set(family.active):
+            raise Impossible(f"{keep} and {absorb or 'nothing'} are not two members in service")
+        if absorb == family.root:
+            raise Impossible(f"{absorb} is the root: it goes on, the other ends")
+        if choice.target.startswith(f"{family.trials}@"):
+            tried = self._context.ledger.registry.version(choice.target).parents
+            heads = {(m, self._moves.head(m).number) for m in (keep, absorb)}
+            if {(parent.adapter, parent.number) for parent in tried} != heads:
+                raise Impossible(f"{choice.target} was tried on other versions than the newest")
+
+    def _publish_merge(self, decision: Decision, choice: Choice) -> Version:
+        context = self._context
+        heads = [self._moves.head(member) for member in (choice.adapter, choice.absorb)]
+        made = merge(context.ledger, *heads, limits=context.limits)
+        return context.ledger.publish(
+            choice.adapter,
+            made.data,
+            profile=made.profile,
+            parents=made.parents,
+            origin="merge",
+            metrics=made.metrics,
+            tags={"decision": str(decision.number)},
+            aliases=(STABLE,),
+            idempotency_key=f"decision {decision.number}",
+            epoch=context.epoch,
+        )
+
+    def _there(self, family: Family, choice: Choice, *, or_in: str = "") -> list[str]:
+        """Return the nodes that are still where the choice found them (or moved by it before)."""
+        found = [i for i in choice.nodes if family.member_of(i) in (choice.adapter, or_in)]
+        if not found:
+            raise Impossible(f"none of its nodes uses {choice.adapter} any more")
+        return found

@@ -1,0 +1,109 @@
+"""What a review rests on besides the windows: the members as they are, and what nodes answered."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from ..aggregation import Paired
+from ..store import (
+    MemberEvidence,
+    ProbeEvidence,
+    SideEvidence,
+    TaskRecord,
+    TrialEvidence,
+    Version,
+)
+from ._families import Family
+from ._line_table import Lines
+
+Answers = tuple[Mapping[str, tuple[ProbeEvidence, ...]], tuple[TrialEvidence, ...]]
+
+
+def members_of(family: Family, lines: Lines) -> tuple[MemberEvidence, ...]:
+    """Describe the members of a family, the root first."""
+    found: list[MemberEvidence] = []
+    for name, (state, memory) in family.members.items():
+        head = lines[name].head
+        if head is None:
+            continue
+        users = family.users(name)
+        found.append(
+            MemberEvidence(
+                adapter=name,
+                state=state,
+                provisional=memory.provisional,
+                age=memory.age,
+                parent=memory.parent,
+                users=users,
+                idle=0 if users else memory.idle + 1,
+                version=head.number,
+                rank=head.rank,
+                size_bytes=head.size_bytes,
+                root=name == family.root,
+                trials=memory.trials,
+                pinned=memory.pinned,
+            )
+        )
+    return tuple(found)
+
+
+def answers_of(
+    tasks: Sequence[TaskRecord],
+    answers: Mapping[str, Mapping[str, Any]],
+    family: Family,
+    lines: Lines,
+) -> Answers:
+    """Read the answers to a review's questions: probes by identity, and trials."""
+    probes: dict[str, list[ProbeEvidence]] = defaultdict(list)
+    trials: dict[str, list[tuple[str, Paired]]] = defaultdict(list)
+    for task in sorted(tasks, key=lambda task: (task.identity, task.adapter)):
+        payload = answers.get(task.key, {})
+        if task.adapter == family.trials:
+            trials.setdefault(task.start_digest, [])
+        if "paired" not in payload:
+            continue
+        pair = Paired(**payload["paired"])
+        if task.adapter == family.trials:
+            trials[task.start_digest].append((task.identity, pair))
+        elif (head := lines[task.adapter].head) is not None and head.digest == task.start_digest:
+            probes[task.identity].append(
+                ProbeEvidence(
+                    adapter=task.adapter,
+                    version=head.number,
+                    rows=pair.count,
+                    gain=pair.mean,
+                    standard_error=pair.standard_error,
+                )
+            )
+    judged = tuple(
+        _trial(lines[family.trials].of_digest(digest), pairs, family)
+        for digest, pairs in trials.items()
+    )
+    return {identity: tuple(found) for identity, found in probes.items()}, judged
+
+
+def _trial(version: Version, pairs: Sequence[tuple[str, Paired]], family: Family) -> TrialEvidence:
+    """Average what the nodes of each side say of a merge; a loss that rises is a positive change.
+
+    Each node has the same weight, whatever number of rows it claims.
+    """
+    keep, absorb = version.tags["keep"], version.tags["absorb"]
+    sides: list[SideEvidence] = []
+    for name in (keep, absorb):
+        own = [pair for i, pair in pairs if family.member_of(i) == name]
+        if not own:
+            continue
+        sides.append(
+            SideEvidence(
+                adapter=name,
+                rows=sum(pair.count for pair in own),
+                identities=len(own),
+                loss_change=-fmean(pair.mean for pair in own),
+                standard_error=math.hypot(*(pair.standard_error for pair in own)) / len(own),
+            )
+        )
+    return TrialEvidence(keep=keep, absorb=absorb, trial=version.ref, sides=tuple(sides))

@@ -1,0 +1,167 @@
+"""What the driver remembers of one family: its members, who is assigned to which, what is open.
+
+Everything here comes from the registry and can be read again at any time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from ..store import AdaptationPolicy, Decision, Ledger, NotFound, Version
+from ._config import AdapterConfig
+from ._rounds import Policy
+from ._watch import Membership, Watch
+
+MemberState = Literal["active", "archived"]
+TRIALS = "trials"
+ABSENT_REVIEWS = 3
+
+
+class Family:
+    """One family: the lines that began as the configured line `root`.
+
+    Attributes:
+        reviews: how many reviews are on record.
+        steps: how many of them had a version that a round made.
+        reviewed: member -> the number of its version that was reviewed last.
+        members: member -> (state, what is remembered of it).
+        assigned: identity -> (member, watch).
+        approved: decisions that have to be carried out.
+    """
+
+    def __init__(self, root: str, config: AdapterConfig, ledger: Ledger) -> None:
+        self.root = root
+        self.config = config
+        self.policy = AdaptationPolicy.from_json(config.continual.policy)
+        self._ledger = ledger
+        self.exists = False
+        self.reviews = 0
+        self.payload: Mapping[str, Any] = {}
+        self.members: dict[str, tuple[MemberState, Membership]] = {}
+        self.assigned: dict[str, tuple[str, Watch]] = {}
+        self.approved: list[Decision] = []
+        self.heads: dict[str, Version] = {}  # each member's newest version, from its line
+        self._users: Counter[str] = Counter()
+        self._present: Counter[str] = Counter()
+        self.reload()
+
+    @property
+    def trials(self) -> str:
+        """The line that holds trial merges."""
+        return f"{self.root}/{TRIALS}"
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """What nodes are asked to say of their windows."""
+        return self.payload.get("spec", {})
+
+    @property
+    def steps(self) -> int:
+        return int(self.payload.get("steps", 0))
+
+    @property
+    def reviewed(self) -> Mapping[str, int]:
+        return self.payload.get("reviewed", {})
+
+    @property
+    def active(self) -> list[str]:
+        """The members whose rounds run, the root first."""
+        return [name for name, (state, _) in self.members.items() if state == "active"]
+
+    def reload(self) -> None:
+        """Read the family from the registry."""
+        registry = self._ledger.registry
+        try:
+            record = registry.family(self.root)
+        except NotFound:
+            return
+        self.exists = True
+        self.reviews, self.payload = record.reviews, record.payload
+        self.members = {
+            found.adapter: (found.state, Membership.from_json(found.payload))
+            for found in sorted(registry.members(self.root), key=lambda m: _order(m.adapter))
+        }
+        self.assigned = {
+            found.identity: (found.adapter, Watch.from_json(found.payload))
+            for found in registry.assignments(self.root)
+        }
+        self._users = Counter(member for member, _ in self.assigned.values())
+        self._present = Counter(
+            member
+            for member, watch in self.assigned.values()
+            if self.reviews - watch.reviewed <= ABSENT_REVIEWS
+        )
+        self.approved = self._ledger.open_decisions(self.root)
+
+    def refresh(self) -> None:
+        """Look whether an operator has approved, forced or wants undone anything."""
+        if self.exists:
+            self.approved = self._ledger.open_decisions(self.root)
+
+    def member_of(self, identity: str) -> str:
+        """Return the member that a node trains and serves; newcomers begin with the root."""
+        found = self.assigned.get(identity)
+        return self.root if found is None else found[0]
+
+    def watch(self, identity: str) -> Watch:
+        """Return what is remembered of a node."""
+        found = self.assigned.get(identity)
+        return Watch() if found is None else found[1]
+
+    def users(self, member: str) -> int:
+        """Return how many nodes are assigned to a member."""
+        return self._users[member]
+
+    def nodes_of(self, member: str) -> tuple[str, ...]:
+        """Return the identities that are assigned to a member, sorted."""
+        return tuple(sorted(i for i, (own, _) in self.assigned.items() if own == member))
+
+    def window(self) -> dict[str, Any]:
+        """Return what an evaluation task asks of a node about its window."""
+        return {"spec": dict(self.spec)}
+
+    def comparison(self, identity: str) -> dict[str, Any]:
+        """Return what a probe asks of a node: to compare with its own adapter, on its window."""
+        own = self.heads[self.member_of(identity)]
+        return {"spec": dict(self.spec), "against": own.digest}
+
+    def is_reviewed(self, member: str, head: int) -> bool:
+        """Say whether a member's newest version has been reviewed."""
+        return self.reviewed.get(member) == head
+
+    def may_start(self, member: str) -> bool:
+        """Say whether a member's next round may be planned, once all heads are reviewed."""
+        limit = self.config.rounds
+        return (
+            member in self.active
+            and not self.approved
+            and (limit is None or self.steps < limit)
+            and (member == self.root or self.users(member) > 0)
+        )
+
+    def policy_for(self, member: str, policy: Policy) -> Policy:
+        """Return how a member's rounds are run: with fewer nodes where fewer are assigned.
+
+        A family that has not yet seen `min_nodes` nodes waits for them as any line does. Nodes that
+        have brought no window for some reviews are not waited for: they may never come back.
+        """
+        is_small = len(self.assigned) < policy.min_nodes
+        users = policy.min_nodes if is_small else max(self._present[member], 1)
+        head = self.heads.get(member)
+        is_judged = head is not None and self.is_reviewed(member, head.number)
+        return replace(
+            policy,
+            min_nodes=min(policy.min_nodes, users),
+            quorum=min(policy.quorum, users),
+            rounds=None,
+            evaluate_every=0 if is_judged else 1,
+        )
+
+
+def _order(name: str) -> tuple[str, int]:
+    """Sort members as they came: demo, demo/2, demo/10."""
+    head, _, last = name.rpartition("/")
+    return (head, int(last)) if last.isdigit() and head else (name, 0)

@@ -1,0 +1,43 @@
+"""The lines that one driver looks after: those of the configuration, and members of families."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ..store import Ledger
+from ._config import CoordinatorConfig
+from ._families import Family
+from ._lines import Line
+
+
+class Lines(Mapping[str, Line]):
+    """Lines by name; those of families are added as their members are made."""
+
+    def __init__(self, config: CoordinatorConfig, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._lines: dict[str, Line] = {}
+        self.families: list[Family] = []
+        for name, settings in config.adapters.items():
+            family = None
+            if settings.continual.mode != "off":
+                family = Family(name, settings, ledger)
+                self.families.append(family)
+            self._lines[name] = Line(name, settings, ledger, family=family)
+            if family is not None:
+                self.add_members(family)
+
+    def __getitem__(self, name: str) -> Line:
+        return self._lines[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def add_members(self, family: Family) -> None:
+        """Take in the members of a family that are new, and its line of trials."""
+        known = {line.name for line in self._ledger.registry.adapters()}
+        for name in [*family.members, family.trials]:
+            if name not in self._lines and name in known:
+                self._lines[name] = Line(name, family.config, self._ledger, family=family)

@@ -1,0 +1,118 @@
+"""From one window to evidence: the drift tests of one node in one review. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..aggregation import (
+    Summary,
+    balanced_accuracy,
+    loss_rise,
+    novelty,
+    prior_shift,
+    uninformed_loss,
+)
+from ..store import AdaptationPolicy, NodeEvidence
+from ._watch import Moments, Watch
+
+
+@dataclass(frozen=True)
+class Window:
+    """One node's window under its present adapter; `key` is of the task that brought it."""
+
+    key: str
+    identity: str
+    adapter: str
+    summary: Summary
+
+    @property
+    def moments(self) -> Moments:
+        """The sums over its losses."""
+        found = self.summary
+        return Moments(found.count, found.loss_sum, found.loss_square_sum)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the tests say: the evidence, whether it is worth listing, and the watch from now on."""
+
+    evidence: NodeEvidence
+    is_news: bool
+    watch: Watch
+
+
+def observe(
+    window: Window,
+    watch: Watch,
+    reference: Summary | None,
+    policy: AdaptationPolicy,
+    *,
+    is_reference: bool,
+    review: int,
+) -> Finding:
+    """Test a window against what is remembered of its node.
+
+    Args:
+        window: the new window.
+        watch: what is remembered.
+        reference: the pooled windows that features and labels are compared with; None before
+            there are enough of them.
+        policy: thresholds.
+        is_reference: whether later windows may be compared with this one.
+        review: its number.
+    """
+    summary = window.summary
+    base = _pooled(watch.base)
+    rise = None if base is None else loss_rise(window.moments, base)
+    uninformed = uninformed_loss(summary)
+    loss = summary.loss_sum / summary.count
+    known = reference if reference is not None and reference.width == summary.width else None
+    new = novelty(summary, known) if known is not None and len(known.fourier_sum) else None
+    prior = None if known is None else prior_shift(summary, known)
+    is_worse = rise is not None and rise.z > policy.z_loss and rise.difference >= policy.min_harm
+    evidence = NodeEvidence(
+        identity=window.identity,
+        adapter=window.adapter,
+        rows=summary.count,
+        base_windows=len(watch.base),
+        loss=loss,
+        base_loss=None if base is None else base.loss_sum / base.count,
+        harm_z=None if rise is None else rise.z,
+        novelty_z=None if new is None else new.z,
+        prior_z=None if prior is None else prior.z,
+        uninformed_loss=uninformed,
+        balanced_accuracy=balanced_accuracy(summary),
+        chance=_chance(summary),
+        recent_harm=watch.harm,
+        since_move=watch.since_move,
+    )
+    is_news = (
+        is_worse
+        or (new is not None and new.z > policy.z_novelty)
+        or (prior is not None and prior.z > policy.z_prior)
+        or (uninformed is not None and loss > uninformed)
+    )
+    after = watch.after(
+        window.key,
+        window.moments,
+        is_harmful=is_worse and len(watch.base) >= policy.base_windows,
+        is_reference=is_reference,
+        review=review,
+        windows=policy.base_windows,
+    )
+    return Finding(evidence, is_news, after)
+
+
+def _pooled(base: tuple[Moments, ...]) -> Moments | None:
+    if not base:
+        return None
+    return Moments(
+        sum(m.count for m in base),
+        sum(m.loss_sum for m in base),
+        sum(m.loss_square_sum for m in base),
+    )
+
+
+def _chance(summary: Summary) -> float | None:
+    present = sum(count > 0 for count in summary.class_counts)
+    return 1.0 / present if present else None

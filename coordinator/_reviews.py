@@ -1,0 +1,267 @@
+"""Reviews of families: when the members' new versions have been evaluated, look, ask, decide.
+
+Every step starts from the records, so a driver that dies anywhere is followed by one that takes the
+same step again: questions are tasks on record, a review is one transaction, what was decided is
+carried out by `_carry_out` before the next round is planned.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ..aggregation import AdapterError, Summary, SummarySpec, add
+from ..store import Probe, Review, TaskRecord, Trial, Version
+from ._actions import Actions, based
+from ._carry_out import CarryOut
+from ._context import Context
+from ._evidence import answers_of, members_of
+from ._families import Family
+from ._line_table import Lines
+from ._lines import Line
+from ._observe import Window, observe
+from ._plans import new_task
+from ._review_records import Found, next_members, next_payload, next_watches, to_record
+from ._rounds import TERMINAL
+from ._rules import OWN, Rules
+from ._trials import Trials
+
+MAX_CLASSES = 4096  # that a summary counts
+
+
+class Reviews:
+    """Moves families on between the rounds of their members."""
+
+    def __init__(
+        self, context: Context, actions: Actions, lines: Lines, rules: Rules = OWN
+    ) -> None:
+        self._context = context
+        self._rules = rules
+        self._actions = actions
+        self._lines = lines
+        self._carry_out = CarryOut(context, lines)
+        self._trials = Trials(context, lines)
+        self._drafts: dict[str, tuple[int, list[Found]]] = {}
+        self._references: dict[tuple[str, str], tuple[tuple[str, ...], Summary]] = {}
+
+    def step(self, family: Family) -> bool:
+        """Do what can be done now; return whether anything was."""
+        if self._lines[family.root].head is None:
+            return False
+        if not family.exists:
+            self._begin(family)
+            return True
+        if self._has_open_round(family):
+            return False  # whose start must stay the newest version, and whose nodes must stay
+        if family.approved and self._is_settled(family):  # never in the middle of a review
+            for decision in family.approved:
+                self._carry_out.act(family, decision)
+            return True
+        return self._is_due(family) and self._review(family)
+
+    def may_start(self, line: Line) -> bool:
+        """Say whether a member's next round may be planned: every head is reviewed, none waits."""
+        family = line.family
+        if family is None:
+            return True
+        return family.exists and self._is_settled(family) and family.may_start(line.name)
+
+    def _begin(self, family: Family) -> None:
+        root = self._lines[family.root]
+        classes = family.config.continual.classes
+        spec = SummarySpec(
+            seed=family.config.seed, classes=_classes(root) if classes is None else classes
+        )
+        payload = {"spec": spec.to_json(), "steps": _steps(root), "reviewed": {}}
+        self._context.ledger.put_family(family.root, payload=payload, epoch=self._context.epoch)
+        family.reload()
+
+    def _is_settled(self, family: Family) -> bool:
+        return all(
+            family.is_reviewed(name, head.number)
+            for name in family.active
+            if (head := self._lines[name].head) is not None
+        )
+
+    def _is_due(self, family: Family) -> bool:
+        """Say whether there are new versions and all are evaluated, or have waited long enough."""
+        active = [self._lines[name] for name in family.active]
+        fresh = [
+            line
+            for line in active
+            if line.head and not family.is_reviewed(line.name, line.head.number)
+        ]
+        return bool(fresh) and not any(self._is_evaluating(line) for line in fresh)
+
+    def _has_open_round(self, family: Family) -> bool:
+        newest = [self._lines[name].newest for name in family.members]
+        return any(found is not None and found.state not in TERMINAL for found in newest)
+
+    def _is_evaluating(self, line: Line) -> bool:
+        head = line.head
+        assert head is not None
+        patience = head.created_at.timestamp() + line.policy.deadline_seconds
+        if self._context.clock() >= patience:
+            return False
+        asked = {task.identity: task for task in self._evaluations(line)}
+        if any(
+            identity not in asked or asked[identity].state == "open"
+            for identity in self._actions.eligible(line)
+        ):
+            return True
+        closed = sum(task.state != "open" for task in asked.values())
+        return closed < line.policy.quorum
+
+    def _evaluations(self, line: Line) -> list[TaskRecord]:
+        head = line.head
+        assert head is not None
+        tasks = self._context.ledger.tasks(line.name, round=head.round or 0)
+        return [t for t in tasks if t.kind == "evaluate" and t.start_digest == head.digest]
+
+    def _review(self, family: Family) -> bool:
+        number = family.reviews + 1
+        found = self._found(family, number)
+        draft = self._draft(family, number, found)
+        tasks = self._probe_tasks(family, number)
+        if self._ask(family, draft, tasks):
+            return True
+        live = self._context.nodes.live.keys()
+        if any(task.state == "open" and task.identity in live for task in tasks):
+            return False
+        answers = self._context.ledger.summaries_of([task.key for task in tasks])
+        probes, trials = answers_of(tasks, answers, family, self._lines)
+        nodes = tuple(replace(n, probes=probes.get(n.identity, ())) for n in draft.nodes)
+        self._record(family, replace(draft, nodes=nodes, trials=trials))
+        return True
+
+    def _found(self, family: Family, number: int) -> list[Found]:
+        """Test each new window; kept while the review waits for answers to its questions."""
+        kept = self._drafts.get(family.root)
+        if kept is None or kept[0] != number:
+            found = [self._tested(family, number, window) for window in self._windows(family)]
+            kept = self._drafts[family.root] = (number, found)
+        return kept[1]
+
+    def _tested(self, family: Family, number: int, window: Window) -> Found:
+        watch = family.watch(window.identity)
+        try:
+            reference = self._reference(family, window.identity)
+        except AdapterError:  # its windows are of two kinds: begin anew with this one
+            reference, watch = None, watch.pinned()
+        settled = family.spec.get("bandwidth") is not None or not window.summary.width
+        finding = observe(
+            window, watch, reference, family.policy, is_reference=settled, review=number
+        )
+        return Found(window, finding)
+
+    def _windows(self, family: Family) -> Iterable[Window]:
+        spec = SummarySpec.from_json(family.spec)
+        for name in family.active:
+            line = self._lines[name]
+            if line.head is None or family.is_reviewed(name, line.head.number):
+                continue
+            tasks = {task.key: task for task in self._evaluations(line) if task.state == "done"}
+            payloads = self._context.ledger.summaries_of(list(tasks))
+            for key, payload in sorted(payloads.items(), key=lambda p: tasks[p[0]].identity):
+                identity = tasks[key].identity
+                is_new = key != family.watch(identity).seen
+                if "summary" in payload and is_new and family.member_of(identity) == name:
+                    summary = Summary.from_json(payload["summary"], spec)
+                    yield Window(key, identity, name, summary)
+
+    def _reference(self, family: Family, identity: str) -> Summary | None:
+        keys = family.watch(identity).reference
+        if len(keys) < family.policy.base_windows:
+            return None
+        kept = self._references.get((family.root, identity))
+        if kept is None or kept[0] != keys:
+            spec = SummarySpec.from_json(family.spec)
+            found = self._context.ledger.summaries_of(list(keys)).values()
+            pooled = add(Summary.from_json(payload["summary"], spec) for payload in found)
+            kept = self._references[family.root, identity] = (keys, pooled)
+        return kept[1]
+
+    def _draft(self, family: Family, number: int, found: list[Found]) -> Review:
+        everyone = self._rules.lists_all
+        listed = [f for f in found if everyone or f.finding.is_news]
+        quiet = Counter(f.window.adapter for f in found if not (everyone or f.finding.is_news))
+        return Review(
+            family=family.root,
+            number=number,
+            members=members_of(family, self._lines),
+            nodes=tuple(f.finding.evidence for f in listed),
+            quiet=dict(sorted(quiet.items())),
+        )
+
+    def _probe_tasks(self, family: Family, number: int) -> list[TaskRecord]:
+        names = [*family.members, *([family.trials] if family.trials in self._lines else [])]
+        found = [t for name in names for t in self._context.ledger.tasks(name, round=number)]
+        return [task for task in found if task.kind == "probe"]
+
+    def _ask(self, family: Family, draft: Review, tasks: list[TaskRecord]) -> bool:
+        """Put the questions on record that are not; return whether there were any."""
+        known = {task.key for task in tasks}
+        new = 0
+        for line, version, identity in self._questions(family, draft):
+            if identity not in self._context.nodes.live:
+                continue
+            envelope = self._context.dispatch.evaluation(
+                line, based(line), version, kind="probe", round=draft.number, identity=identity
+            )
+            if envelope.task_key not in known:
+                task = new_task(envelope, "probe")
+                self._context.ledger.put_task(task, epoch=self._context.epoch)
+                line.dirty = True
+                new += 1
+        return new > 0
+
+    def _questions(self, family: Family, draft: Review) -> Iterable[tuple[Line, Version, str]]:
+        for question in self._rules.questions(draft, family.policy):
+            if isinstance(question, Probe):
+                line = self._lines[question.adapter]
+                assert line.head is not None
+                yield line, line.head, question.identity
+            elif isinstance(question, Trial):
+                version = self._trials.publish(family, question, draft.number)
+                for found in self._drafts[family.root][1]:
+                    if found.window.adapter in (question.keep, question.absorb):
+                        yield self._lines[family.trials], version, found.window.identity
+
+    def _record(self, family: Family, review: Review) -> None:
+        context = self._context
+        found = self._drafts.pop(family.root)[1]
+        choices = self._rules.decide(review, family.policy)
+        heads = {n: h for n in family.active if (h := self._lines[n].head) is not None}
+        _, decisions = context.ledger.record_review(
+            family.root,
+            number=review.number,
+            evidence={"review": review.to_json(), "policy": family.policy.to_json()},
+            subject=f"review {review.number}",
+            decisions=[to_record(choice, family.config.continual.mode) for choice in choices],
+            payload=next_payload(family, heads, found),
+            members=next_members(family, review, choices),
+            assignments=next_watches(family, found, choices),
+            epoch=context.epoch,
+        )
+        family.reload()
+        context.log.info("family_reviewed", adapter=family.root, number=review.number,
+                         windows=len(found), decisions=len(decisions))  # fmt: skip
+        for decision in decisions:
+            context.log.info("decision_made", adapter=decision.adapter, number=decision.number,
+                             kind=decision.kind, state=decision.state,
+                             reason=decision.reason)  # fmt: skip
+
+
+def _classes(line: Line) -> int:
+    """Guess how many classes there are: the outputs of the smallest matrix of the head."""
+    matrices = [shape for shape in based(line).dense.values() if len(shape) == 2]
+    guess = min((shape[0] for shape in matrices), default=0)
+    return guess if 2 <= guess <= MAX_CLASSES else 0
+
+
+def _steps(root: Line) -> int:
+    """Return how many steps a line has behind it, less the one that its first review counts."""
+    head = root.head
+    assert head is not None
+    return max(head.number - (head.round is not None), 0)

@@ -1,0 +1,66 @@
+"""Trial merges: published on a line of their own, so that anyone can look at what was judged."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from ..store import AlreadyExists, Trial, Version
+from ._context import Context
+from ._families import Family
+from ._line_table import Lines
+from ._merging import merge
+
+
+class Trials:
+    """Publishes trial merges; each is made once, and found again after a restart."""
+
+    def __init__(self, context: Context, lines: Lines) -> None:
+        self._context = context
+        self._lines = lines
+        self._made: dict[tuple[int, str, str], Version] = {}
+
+    def publish(self, family: Family, trial: Trial, number: int) -> Version:
+        """Return the trial merge of two members' newest versions, for one review."""
+        key = (number, trial.keep, trial.absorb)
+        if key not in self._made:
+            self._made = {k: v for k, v in self._made.items() if k[0] == number}
+            self._made[key] = self._publish(family, trial, number)
+        return self._made[key]
+
+    def _publish(self, family: Family, trial: Trial, number: int) -> Version:
+        context, ledger = self._context, self._context.ledger
+        keep, absorb = self._lines[trial.keep].head, self._lines[trial.absorb].head
+        assert keep is not None, "members have versions"
+        assert absorb is not None, "members have versions"
+        if family.trials not in self._lines:
+            self._create(family)
+        tags = {"keep": trial.keep, "absorb": trial.absorb, "review": str(number)}
+        for version in ledger.registry.versions(family.trials).items:
+            if dict(version.tags) == tags:
+                return version  # made before a restart
+        made = merge(ledger, keep, absorb, limits=context.limits)
+        version = ledger.publish(
+            family.trials,
+            made.data,
+            profile=made.profile,
+            parents=made.parents,
+            origin="trial",
+            metrics=made.metrics,
+            tags=tags,
+            idempotency_key=f"review {number} {trial.keep} {trial.absorb}",
+            epoch=context.epoch,
+        )
+        self._lines[family.trials].adopt(version)
+        context.log.info("trial_merged", adapter=family.root, trial=version.ref, keep=keep.ref,
+                         absorb=absorb.ref)  # fmt: skip
+        return version
+
+    def _create(self, family: Family) -> None:
+        with suppress(AlreadyExists):  # made before a crash
+            self._context.ledger.create_adapter(
+                family.trials,
+                base_model=family.config.base_model,
+                tags={"family": family.root, "role": "trials"},
+                epoch=self._context.epoch,
+            )
+        self._lines.add_members(family)

@@ -1,0 +1,133 @@
+"""What a family remembers of one node and of one member, as it goes on record.
+
+Pure values. A watch is what the tests compare a window with; it is written with each review, so a
+new driver goes on where the last one stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+RECENT_WINDOWS = 8
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the clipped losses of one window: rows, nats, nats squared."""
+
+    count: int
+    loss_sum: float
+    loss_square_sum: float
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is remembered of one node under its present adapter.
+
+    Attributes:
+        base: loss moments of its last windows that were not harmful, newest last.
+        reference: task keys of the windows that new features are compared with.
+        harm: whether each of its last windows was harmful, newest last.
+        since_move: reviews since it was moved to its adapter; None: it never was.
+        seen: task key of the last window that was reviewed.
+        reviewed: number of the review that had it.
+    """
+
+    base: tuple[Moments, ...] = ()
+    reference: tuple[str, ...] = ()
+    harm: tuple[bool, ...] = ()
+    since_move: int | None = None
+    seen: str = ""
+    reviewed: int = 0
+
+    def after(
+        self,
+        key: str,
+        moments: Moments,
+        *,
+        is_harmful: bool,
+        is_reference: bool,
+        windows: int,
+        review: int,
+    ) -> Watch:
+        """Return the watch after the window of a review; `windows` is how many make a base."""
+        base = self.base if is_harmful else (*self.base, moments)[-windows:]
+        wants = is_reference and len(self.reference) < windows
+        return Watch(
+            base=base,
+            reference=(*self.reference, key) if wants else self.reference,
+            harm=(*self.harm, is_harmful)[-RECENT_WINDOWS:],
+            since_move=None if self.since_move is None else self.since_move + 1,
+            seen=key,
+            reviewed=review,
+        )
+
+    def moved(self) -> Watch:
+        """Return the watch of a node that has another adapter from now on."""
+        return Watch(since_move=0, seen=self.seen, reviewed=self.reviewed)
+
+    def pinned(self) -> Watch:
+        """Return the watch with a new reference: what was new is known now."""
+        return replace(self, reference=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "base": [[m.count, m.loss_sum, m.loss_square_sum] for m in self.base],
+            "reference": list(self.reference),
+            "harm": list(self.harm),
+            "since_move": self.since_move,
+            "seen": self.seen,
+            "reviewed": self.reviewed,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote; an empty mapping is a node that was never reviewed."""
+        return cls(
+            base=tuple(Moments(int(n), float(s), float(q)) for n, s, q in values.get("base", ())),
+            reference=tuple(values.get("reference", ())),
+            harm=tuple(bool(flag) for flag in values.get("harm", ())),
+            since_move=values.get("since_move"),
+            seen=str(values.get("seen", "")),
+            reviewed=int(values.get("reviewed", 0)),
+        )
+
+
+@dataclass(frozen=True)
+class Membership:
+    """What is remembered of one member of a family.
+
+    Attributes:
+        age: reviews since it was made.
+        parent: the member that it was started from; None for the root.
+        provisional: no merge trial has decided yet whether it stays.
+        idle: reviews in a row in which no node used it.
+        trials: other member -> number of the review of their last trial.
+        pinned: number of the review that pinned a version of it last.
+        absorbed: the nodes that it had when it was merged into another, to undo that.
+        merged_into: the version that it was merged into; None: it was not.
+    """
+
+    age: int = 0
+    parent: str | None = None
+    provisional: bool = False
+    idle: int = 0
+    trials: Mapping[str, int] = field(default_factory=dict[str, int])
+    pinned: int | None = None
+    absorbed: tuple[str, ...] = ()
+    merged_into: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**vars(self), "trials": dict(self.trials), "absorbed": list(self.absorbed)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        known: dict[str, Any] = dict(values)
+        known["trials"] = dict(values.get("trials", {}))
+        known["absorbed"] = tuple(values.get("absorbed", ()))
+        return cls(**known)

@@ -1,0 +1,137 @@
+"""What the numbers of a review say under a policy: the signs of each node, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from ._policy import AdaptationPolicy
+from ._review import MemberEvidence, NodeEvidence, Review
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What one node's window shows.
+
+    Attributes:
+        node: its evidence.
+        rise: loss above its base, nats; 0 without a base.
+        excess: loss above the uninformed one, nats; None where that is not known.
+        harm: the rise is sure and large enough to count.
+        lost: worse than knowing nothing.
+        novel: its features are new.
+        prior: its label frequencies have moved.
+        severe: harm, lost, and below chance: its labels contradict what the adapter learned.
+        harmful: harmful windows among the last `confirm_of`, this one included.
+        confirmed: harm that is severe, or has lasted.
+    """
+
+    node: NodeEvidence
+    rise: float
+    excess: float | None
+    harm: bool
+    lost: bool
+    novel: bool
+    prior: bool
+    severe: bool
+    harmful: int
+    confirmed: bool
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether anything has to be said about this node."""
+        return self.harm or self.lost or self.novel or self.prior
+
+    @property
+    def seeking(self) -> bool:
+        """Whether another adapter might serve it better; a prior shift alone is no reason."""
+        return self.harm or self.lost or self.novel
+
+
+def signs(node: NodeEvidence, policy: AdaptationPolicy) -> Signs:
+    """Hold one node's window against the thresholds."""
+    rise = 0.0 if node.base_loss is None else node.loss - node.base_loss
+    excess = None if node.uninformed_loss is None else node.loss - node.uninformed_loss
+    harm = _above(node.harm_z, policy.z_loss) and rise >= policy.min_harm
+    lost = excess is not None and excess > policy.min_harm
+    severe = harm and lost and _below_chance(node)
+    last = node.recent_harm[-(policy.confirm_of - 1) :] if policy.confirm_of > 1 else ()
+    harmful = sum(last) + harm
+    return Signs(
+        node=node,
+        rise=rise,
+        excess=excess,
+        harm=harm,
+        lost=lost,
+        novel=_above(node.novelty_z, policy.z_novelty),
+        prior=_above(node.prior_z, policy.z_prior),
+        severe=severe,
+        harmful=harmful,
+        confirmed=harm and (severe or harmful >= policy.confirm),
+    )
+
+
+def _above(z: float | None, threshold: float) -> bool:
+    return z is not None and z > threshold
+
+
+def _below_chance(node: NodeEvidence) -> bool:
+    """Without classes (a language model) there is no chance level: the loss alone says it."""
+    if node.balanced_accuracy is None or node.chance is None:
+        return True
+    return node.balanced_accuracy < node.chance
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A review under a policy, looked up by name.
+
+    Attributes:
+        review: the evidence.
+        policy: the settings.
+        members: every line by name.
+        alarms: the nodes that something has to be said about, by identity.
+        windows: member -> nodes with a window under it.
+    """
+
+    review: Review
+    policy: AdaptationPolicy
+    members: Mapping[str, MemberEvidence]
+    alarms: tuple[Signs, ...]
+    windows: Mapping[str, int]
+
+    @property
+    def active(self) -> int:
+        """Number of active members."""
+        return sum(member.state == "active" for member in self.members.values())
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all members."""
+        return sum(member.size_bytes for member in self.members.values())
+
+    def is_active(self, adapter: str) -> bool:
+        """Whether rounds of this member run."""
+        return self.members[adapter].state == "active"
+
+
+def look(review: Review, policy: AdaptationPolicy) -> Scene:
+    """Read the signs of every node of a review."""
+    windows = dict(review.quiet)
+    for node in review.nodes:
+        windows[node.adapter] = windows.get(node.adapter, 0) + 1
+    every = (signs(node, policy) for node in review.nodes)
+    return Scene(
+        review=review,
+        policy=policy,
+        members={member.adapter: member for member in review.members},
+        alarms=tuple(found for found in every if found.alarmed),
+        windows=windows,
+    )
+
+
+def by_adapter(alarms: Iterable[Signs]) -> dict[str, list[Signs]]:
+    """Group by the adapter that the nodes are on, both in order of name."""
+    ordered = sorted(alarms, key=lambda found: (found.node.adapter, found.node.identity))
+    return {name: list(group) for name, group in groupby(ordered, lambda s: s.node.adapter)}

@@ -1,0 +1,175 @@
+"""The contracts about families: what a registry reads of them, and what a ledger writes.
+
+A family is the adapter lines that began as one line, its root. Each line of it is a member:
+"active" (its rounds run) or "archived" (stored). Each node is assigned to one member.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._decide_choice import Choice
+from ._family_records import (
+    AssignmentRecord,
+    DecisionStep,
+    FamilyRecord,
+    MemberRecord,
+    MemberState,
+    NewDecision,
+    OperatorState,
+    StepState,
+)
+from ._json import EMPTY
+from ._records import Alias, Decision, Evidence
+
+
+class FamilyReads(ABC):
+    """The part of a registry that is about families and about what became of decisions."""
+
+    @abstractmethod
+    def families(self) -> list[FamilyRecord]:
+        """List the families by root."""
+
+    @abstractmethod
+    def family(self, root: str) -> FamilyRecord:
+        """Return the family of a root. NotFound, also for a member that is not the root."""
+
+    @abstractmethod
+    def members(self, family: str) -> list[MemberRecord]:
+        """List a family's members by name, archived ones too; a family is named by its root."""
+
+    @abstractmethod
+    def assignments(self, family: str) -> list[AssignmentRecord]:
+        """List a family's assignments by identity."""
+
+    @abstractmethod
+    def decision_log(
+        self, decision: int | None = None, *, since: int = 0, limit: int = 100
+    ) -> list[DecisionStep]:
+        """List steps with a sequence above `since`, in order; limit is 1 to 1000.
+
+        Of all decisions, or of one (NotFound if there is none of this number).
+        """
+
+    @abstractmethod
+    def settle(
+        self, decision: int, *, state: OperatorState, reason: str, actor: str
+    ) -> DecisionStep:
+        """Write down an operator's word on a decision; `actor` is who says it.
+
+        A proposed decision becomes "approved" or "vetoed". One that was carried out becomes
+        "undone", which is a request: the driver does it and writes down what happened. Raises
+        Conflict for a decision that stands elsewhere.
+        """
+
+    @abstractmethod
+    def force(self, choice: Choice, *, actor: str) -> Decision:
+        """Record an operator's own choice, approved at once: no evidence, but a reason and a name.
+
+        The driver carries it out before the family's next round, or writes down why it cannot.
+        NotFound unless the choice is about a member of a family; InvalidValue for a "keep".
+        """
+
+
+class FamilyWrites(ABC):
+    """The part of a ledger that is about families: guarded by the epoch, each one transaction."""
+
+    @abstractmethod
+    def put_family(self, root: str, *, payload: Mapping[str, Any], epoch: int) -> FamilyRecord:
+        """Create the family of a line, its root and only member, active; or replace its payload.
+
+        Raises Conflict if the line is a member of another family. Appends the event
+        "family_created" if it made one.
+        """
+
+    @abstractmethod
+    def put_member(
+        self,
+        family: str,
+        adapter: str,
+        *,
+        state: MemberState,
+        payload: Mapping[str, Any],
+        epoch: int,
+    ) -> MemberRecord:
+        """Write down what a member is now; a line that is in no family yet becomes one.
+
+        Raises Conflict if it is in another family, or on another base model than the root.
+        Archiving a member moves no node: one that was away may still be assigned to it. Appends
+        the event member_STATE if the state is another one than before.
+        """
+
+    @abstractmethod
+    def assign(
+        self,
+        family: str,
+        assignments: Mapping[str, tuple[str, Mapping[str, Any]]],
+        *,
+        epoch: int,
+    ) -> None:
+        """Assign nodes, by identity: to a member, with what is remembered of the node.
+
+        The payload is at most 4 KB of JSON. Nodes that are not named stay as they are. Raises
+        NotFound for an adapter that is no member of this family. Appends the event
+        "nodes_assigned" if a node moved.
+        """
+
+    @abstractmethod
+    def record_review(
+        self,
+        family: str,
+        *,
+        number: int,
+        evidence: Mapping[str, Any],
+        subject: str,
+        decisions: Sequence[NewDecision],
+        payload: Mapping[str, Any],
+        members: Mapping[str, tuple[MemberState, Mapping[str, Any]]] = EMPTY,
+        assignments: Mapping[str, tuple[str, Mapping[str, Any]]] = EMPTY,
+        epoch: int,
+    ) -> tuple[Evidence, tuple[Decision, ...]]:
+        """Record one look at a whole family, in one transaction.
+
+        The evidence (of kind "review", about the root), the decisions, each resting on it and
+        with its first step, the family's new payload, and what changed of its members and
+        assignments, as put_member and assign would: all or nothing. `number` is one more than
+        the family's `reviews`, which it becomes. A number that was recorded already, with the
+        same evidence, returns what was recorded then and changes nothing; with other evidence,
+        and for any other number, it raises Conflict. Appends the events of its parts and
+        "review_recorded" with the number and the kinds of the decisions.
+        """
+
+    @abstractmethod
+    def settle(
+        self, decision: int, *, state: StepState, reason: str = "", actor: str = "", epoch: int
+    ) -> DecisionStep:
+        """Write down what became of a decision.
+
+        From "recorded" to "proposed" or "approved"; from "proposed" to "approved" or "vetoed";
+        from "approved" to "carried_out" or "failed"; from "carried_out" to "undone"; and from an
+        operator's "undone", which is a request, to "undone" (it was done) or "carried_out" (it
+        could not be). Raises Conflict for every other move, InvalidValue for an "undone" with
+        an actor, which would be a request. Appends the event decision_STATE.
+        """
+
+    @abstractmethod
+    def summaries_of(self, task_keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the payloads of these tasks' summaries by task key, in the order of the keys.
+
+        Tasks without a summary are left out.
+        """
+
+    @abstractmethod
+    def set_alias(
+        self, adapter: str, alias: str, number: int, *, reason: str = "", epoch: int
+    ) -> Alias:
+        """Do what Registry.set_alias does, under the epoch."""
+
+    @abstractmethod
+    def open_decisions(self, family: str) -> list[Decision]:
+        """List the decisions about members of a family that wait for the driver, by number.
+
+        They are "approved", or "undone" at an operator's request and not yet in fact.
+        """

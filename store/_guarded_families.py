@@ -1,0 +1,112 @@
+"""The ledger's writes about families, under the driver's epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import _decisions, _families, _family_lists, _rows
+from ._aliases import move_alias
+from ._family_records import (
+    DecisionStep,
+    FamilyRecord,
+    MemberRecord,
+    MemberState,
+    NewDecision,
+    StepState,
+)
+from ._family_reviews import NewReview, record_review
+from ._find import adapter_row, family_row
+from ._guarded import GuardedWrites
+from ._json import EMPTY
+from ._names import whole
+from ._records import Alias, Decision, Evidence
+
+
+class GuardedFamilies(GuardedWrites):
+    """The part of a ledger that is about families; see FamilyWrites for the contract."""
+
+    def put_family(self, root: str, *, payload: Mapping[str, Any], epoch: int) -> FamilyRecord:
+        """See FamilyWrites."""
+        with self._database.write(epoch) as session:
+            return _family_lists.family_of(_families.put_family(session, root, payload))
+
+    def put_member(
+        self,
+        family: str,
+        adapter: str,
+        *,
+        state: MemberState,
+        payload: Mapping[str, Any],
+        epoch: int,
+    ) -> MemberRecord:
+        """See FamilyWrites."""
+        with self._database.write(epoch) as session:
+            found = family_row(session, family)
+            row = _families.put_member(session, found, adapter, state, payload)
+            return _family_lists.member_of(row, family)
+
+    def assign(
+        self,
+        family: str,
+        assignments: Mapping[str, tuple[str, Mapping[str, Any]]],
+        *,
+        epoch: int,
+    ) -> None:
+        """See FamilyWrites."""
+        checked = _families.checked_assignments(assignments)
+        with self._database.write(epoch) as session:
+            _families.assign(session, family_row(session, family), checked)
+
+    def record_review(
+        self,
+        family: str,
+        *,
+        number: int,
+        evidence: Mapping[str, Any],
+        subject: str,
+        decisions: Sequence[NewDecision],
+        payload: Mapping[str, Any],
+        members: Mapping[str, tuple[MemberState, Mapping[str, Any]]] = EMPTY,
+        assignments: Mapping[str, tuple[str, Mapping[str, Any]]] = EMPTY,
+        epoch: int,
+    ) -> tuple[Evidence, tuple[Decision, ...]]:
+        """See FamilyWrites."""
+        review = NewReview(
+            number=number,
+            evidence=evidence,
+            subject=subject,
+            decisions=decisions,
+            payload=payload,
+            members=members,
+            assignments=_families.checked_assignments(assignments),
+        )
+        with self._database.write(epoch) as session:
+            return record_review(session, family, review)
+
+    def settle(
+        self, decision: int, *, state: StepState, reason: str = "", actor: str = "", epoch: int
+    ) -> DecisionStep:
+        """See FamilyWrites."""
+        with self._database.write(epoch) as session:
+            step = _decisions.settle_as_driver(session, decision, state, reason, actor)
+            return _family_lists.step_of(step)
+
+    def summaries_of(self, task_keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """See FamilyWrites."""
+        with self._database.read() as session:
+            return _family_lists.summaries_of(session, task_keys)
+
+    def set_alias(
+        self, adapter: str, alias: str, number: int, *, reason: str = "", epoch: int
+    ) -> Alias:
+        """See FamilyWrites."""
+        with self._database.write(epoch) as session:
+            line = adapter_row(session, adapter)
+            row = move_alias(session, line, alias, whole("number", number), reason=reason)
+            return _rows.alias(row, adapter)
+
+    def open_decisions(self, family: str) -> list[Decision]:
+        """See FamilyWrites."""
+        with self._database.read() as session:
+            return _family_lists.open_decisions(session, family)

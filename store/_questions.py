@@ -1,0 +1,178 @@
+"""What has to be asked before a review can be decided.
+
+Nodes that do well are asked nothing, so a quiet review costs no traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from ._decide_scene import Scene, Signs, by_adapter, look
+from ._policy import AdaptationPolicy
+from ._review import MemberEvidence, Review
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Have a node score another stored adapter on the rows of its window, paired with its own."""
+
+    identity: str
+    adapter: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Merge two members on trial and have the nodes of both score the merge on fresh rows."""
+
+    keep: str
+    absorb: str
+
+
+@dataclass(frozen=True, slots=True)
+class RankTrial:
+    """Try a member at another rank on held-out rows."""
+
+    adapter: str
+    rank: int
+
+
+def questions(review: Review, policy: AdaptationPolicy) -> tuple[Probe | Trial | RankTrial, ...]:
+    """Return what to ask before `decide`: probes, trial merges, trials of rank, in this order.
+
+    - Each node with harm, novelty or a loss above the uninformed one scores the other members, at
+      most `max_probes` of them: parent, children, then by users, then the newest. Where there are
+      more, half of the places go round among the others from node to node and review to review.
+      A node that cannot be moved (its window is too small, or it has just been moved) is not
+      asked, nor what it has answered already.
+    - A provisional member is tried against its parent from `provisional_age` on, other pairs of
+      active members at every `merge_every`-th review; at most `max_trials` of them, those first
+      that have waited longest.
+    - A member whose rank is full while its loss is flat is tried at twice the rank.
+    """
+    scene = look(review, policy)
+    return (*_probes(scene), *_trials(scene), *_rank_trials(scene))
+
+
+def asked_first(scene: Scene, adapter: str) -> tuple[str, ...]:
+    """Return the members that every node in alarm on this adapter is asked about."""
+    return _split(nearest(scene, adapter), scene.policy.max_probes)[0]
+
+
+def may_move(found: Signs, policy: AdaptationPolicy) -> bool:
+    """Whether a node is free to move: not just moved, or lost where it is."""
+    since = found.node.since_move
+    return since is None or since >= policy.refractory or found.lost
+
+
+def nearest(scene: Scene, adapter: str) -> tuple[str, ...]:
+    """Return all other members: parent, children, then most used, then newest."""
+    own = scene.members[adapter]
+
+    def distance(member: MemberEvidence) -> tuple[int, int, int, str]:
+        kin = 0 if member.adapter == own.parent else 1 if member.parent == adapter else 2
+        return (kin, -member.users, member.age, member.adapter)
+
+    others = (member for member in scene.review.members if member.adapter != adapter)
+    return tuple(member.adapter for member in sorted(others, key=distance))
+
+
+def _split(others: Sequence[str], places: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Part those that everyone scores from those that go round."""
+    first = len(others) if len(others) <= places else (places + 1) // 2
+    return tuple(others[:first]), tuple(others[first:])
+
+
+def _probes(scene: Scene) -> Iterator[Probe]:
+    policy = scene.policy
+    for adapter, group in by_adapter(found for found in scene.alarms if found.seeking).items():
+        first, rest = _split(nearest(scene, adapter), policy.max_probes)
+        places = min(policy.max_probes - len(first), len(rest))
+        for index, found in enumerate(group):
+            if found.node.rows < policy.min_rows or not may_move(found, policy):
+                continue
+            start = (scene.review.number + index) * places
+            turn = (rest[(start + i) % len(rest)] for i in range(places))
+            answered = {probe.adapter for probe in found.node.probes}
+            for name in (*first, *turn):
+                if name not in answered:
+                    yield Probe(found.node.identity, name, scene.members[name].version)
+
+
+def _trials(scene: Scene) -> list[Trial]:
+    """Choose among the pairs that are due: provisional ones first, then the longest untried."""
+    made = {frozenset((trial.keep, trial.absorb)) for trial in scene.review.trials}
+    due: list[tuple[tuple[int, int, str, str], Trial]] = []
+    for x, y in combinations([m for m in scene.review.members if m.state == "active"], 2):
+        newcomer = _newcomer(scene, x, y)
+        if (newcomer or _in_turn(scene, x, y)) and _judged(scene, x, y) and _rested(scene, x, y):
+            keep, absorb = sorted((x, y), key=lambda m: (not m.root, -m.age, m.adapter))
+            order = (not newcomer, _last(x, y), keep.adapter, absorb.adapter)
+            due.append((order, Trial(keep.adapter, absorb.adapter)))
+    ordered = [trial for _, trial in sorted(due, key=lambda pair: pair[0])]
+    open_places = max(scene.policy.max_trials - len(made), 0)
+    return [t for t in ordered if frozenset((t.keep, t.absorb)) not in made][:open_places]
+
+
+def _newcomer(scene: Scene, x: MemberEvidence, y: MemberEvidence) -> bool:
+    """Whether one of them is provisional, old enough, and the other where it came from."""
+    return any(
+        young.provisional
+        and young.age >= scene.policy.provisional_age
+        and old.adapter == _origin(scene, young)
+        for young, old in ((x, y), (y, x))
+    )
+
+
+def _origin(scene: Scene, member: MemberEvidence) -> str:
+    """Return the member's parent if that is active, else the root."""
+    parent = scene.members.get(member.parent or "")
+    if parent is None or parent.state != "active":
+        return scene.review.family
+    return parent.adapter
+
+
+def _in_turn(scene: Scene, x: MemberEvidence, y: MemberEvidence) -> bool:
+    """Whether it is the review for pairs that have both found their place."""
+    due = scene.review.number % scene.policy.merge_every == 0
+    return due and _settled(scene, x) and _settled(scene, y)
+
+
+def _settled(scene: Scene, member: MemberEvidence) -> bool:
+    """Whether it has been tried where it came from, or nobody is left there to try it."""
+    if not member.provisional:
+        return member.age > 0
+    deserted = not scene.members[_origin(scene, member)].users
+    return deserted and member.age >= scene.policy.provisional_age
+
+
+def _judged(scene: Scene, x: MemberEvidence, y: MemberEvidence) -> bool:
+    """Whether each side has a node, and both together enough."""
+    return min(x.users, y.users) > 0 and x.users + y.users >= scene.policy.min_identities
+
+
+def _rested(scene: Scene, x: MemberEvidence, y: MemberEvidence) -> bool:
+    last = _last(x, y)
+    return last == 0 or scene.review.number - last >= scene.policy.merge_every
+
+
+def _last(x: MemberEvidence, y: MemberEvidence) -> int:
+    """Return the number of the review of their last trial, 0 before the first."""
+    return max(x.trials.get(y.adapter, 0), y.trials.get(x.adapter, 0))
+
+
+def _rank_trials(scene: Scene) -> Iterator[RankTrial]:
+    policy = scene.policy
+    for rank in scene.review.ranks:
+        full = rank.saturated_share >= policy.rank_saturation
+        flat = rank.flat_rounds >= policy.rank_flat_rounds
+        room = policy.max_rank is None or rank.rank < policy.max_rank
+        if full and flat and room and rank.gain is None and scene.is_active(rank.adapter):
+            yield RankTrial(rank.adapter, doubled(rank.rank, policy))
+
+
+def doubled(rank: int, policy: AdaptationPolicy) -> int:
+    """Return twice a rank, within the budget."""
+    return 2 * rank if policy.max_rank is None else min(2 * rank, policy.max_rank)

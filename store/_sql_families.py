@@ -1,0 +1,66 @@
+"""What a local registry reads of families, and the operators' words on decisions."""
+
+from __future__ import annotations
+
+from . import _decisions, _family_lists, _rows
+from ._blobs import Blobs
+from ._database import Database
+from ._decide_choice import Choice
+from ._family_records import (
+    AssignmentRecord,
+    DecisionStep,
+    FamilyRecord,
+    MemberRecord,
+    OperatorState,
+)
+from ._find import family_row
+from ._records import Decision
+from ._registry import Registry
+
+
+class SqlFamilies(Registry):
+    """The part of a registry that is about families; see FamilyReads for the contract."""
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    def families(self) -> list[FamilyRecord]:
+        """See FamilyReads."""
+        with self._database.read() as session:
+            return _family_lists.families(session)
+
+    def family(self, root: str) -> FamilyRecord:
+        """See FamilyReads."""
+        with self._database.read() as session:
+            return _family_lists.family_of(family_row(session, root))
+
+    def members(self, family: str) -> list[MemberRecord]:
+        """See FamilyReads."""
+        with self._database.read() as session:
+            return _family_lists.members(session, family)
+
+    def assignments(self, family: str) -> list[AssignmentRecord]:
+        """See FamilyReads."""
+        with self._database.read() as session:
+            return _family_lists.assignments(session, family)
+
+    def decision_log(
+        self, decision: int | None = None, *, since: int = 0, limit: int = 100
+    ) -> list[DecisionStep]:
+        """See FamilyReads."""
+        with self._database.read() as session:
+            return _family_lists.decision_log(session, decision, since, limit)
+
+    def settle(
+        self, decision: int, *, state: OperatorState, reason: str, actor: str
+    ) -> DecisionStep:
+        """See FamilyReads."""
+        with self._database.write() as session:
+            step = _decisions.settle_as_operator(session, decision, state, reason, actor)
+            return _family_lists.step_of(step)
+
+    def force(self, choice: Choice, *, actor: str) -> Decision:
+        """See FamilyReads."""
+        with self._database.write() as session:
+            return _rows.decision(_decisions.force(session, choice, actor))

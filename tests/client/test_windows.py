@@ -1,0 +1,110 @@
+"""A node's window: what it says of its rows, and comparing adapters on them later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from polyrank.aggregation import Summary, SummarySpec
+from polyrank.client import Evaluation
+from polyrank.client._errors import TaskRefused
+from polyrank.client._protocol import TaskEnvelope
+from polyrank.client._windows import KEPT_WINDOWS, Windows, row_scores
+
+SPEC = SummarySpec(7, classes=2, max_loss=2.0)
+OWN = Evaluation([0.5, 1.0, 3.0], [True, True, False], [0, 1, 1])
+OTHER = Evaluation([0.25, 1.5, 1.0], [True, False, True], [0, 1, 1])
+
+
+class Rows:
+    """As much of a trainer as windows ask for."""
+
+    data_version = 1
+
+    def features(self, rows: Sequence[int] | None = None) -> torch.Tensor:
+        assert rows is None, "a window is all rows that are held out"
+        return torch.eye(3)
+
+
+def task(digest: str, **window: Any) -> TaskEnvelope:
+    return TaskEnvelope.create(
+        "evaluate",
+        start_digest=digest * 64,
+        config={"window": {"spec": SPEC.to_json(), **window}},
+    )
+
+
+def answer(windows: Windows, found: Evaluation, digest: str, **window: Any) -> dict[str, Any]:
+    trainer: Any = Rows()
+    return json.loads(windows.answer(task(digest, **window), found, trainer))
+
+
+def test_a_summary_of_the_window_is_sent_and_nothing_of_its_rows() -> None:
+    sent = answer(Windows(None), OWN, "a")
+    summary = Summary.from_json(sent["summary"], SPEC)
+    assert set(sent) == {"summary"}
+    assert (summary.count, summary.width) == (3, 3)
+    assert summary.loss_sum == pytest.approx(0.5 + 1.0 + 2.0), "clipped"
+    assert summary.class_counts == (1, 2)
+
+
+def test_another_version_is_compared_row_by_row_on_the_same_rows() -> None:
+    windows = Windows(None)
+    answer(windows, OWN, "a")
+    sent = answer(windows, OTHER, "b", against="a" * 64)
+    differences = [0.5 - 0.25, 1.0 - 1.5, 2.0 - 1.0]  # own minus other, each clipped to 2
+    assert sent["paired"]["count"] == 3
+    assert sent["paired"]["sum"] == pytest.approx(sum(differences))
+    assert sent["paired"]["square_sum"] == pytest.approx(sum(d * d for d in differences))
+
+
+def test_a_comparison_survives_a_restart(tmp_path: Path) -> None:
+    answer(Windows(tmp_path), OWN, "a")
+    sent = answer(Windows(tmp_path), OTHER, "b", against="a" * 64)
+    assert sent["paired"]["count"] == 3
+
+
+@pytest.mark.parametrize("damage", ["gone", "torn", "changed rows", "other data", "a path"])
+def test_without_the_same_rows_a_comparison_is_refused(tmp_path: Path, damage: str) -> None:
+    answer(Windows(tmp_path), OWN, "a")
+    file = tmp_path / f"{'a' * 64}.json"
+    found, against, trainer = OTHER, "a" * 64, Rows()
+    if damage == "gone":
+        file.unlink()
+    elif damage == "torn":
+        file.write_bytes(file.read_bytes()[:20])
+    elif damage == "changed rows":
+        found = Evaluation(OTHER.losses, OTHER.correct, [1, 0, 1])
+    elif damage == "other data":
+        trainer.data_version = 2
+    else:
+        against = "../" + "a" * 64
+    asked = task("b", against=against)
+    with pytest.raises(TaskRefused, match="have changed"):
+        Windows(tmp_path).answer(asked, found, trainer)  # type: ignore[arg-type]
+
+
+def test_only_the_last_windows_are_kept(tmp_path: Path) -> None:
+    windows = Windows(tmp_path)
+    for digest in "abcdef":
+        answer(windows, OWN, digest)
+    assert len(list(tmp_path.iterdir())) == KEPT_WINDOWS
+    with pytest.raises(TaskRefused):
+        answer(windows, OTHER, "0", against="a" * 64)
+
+
+def test_a_window_that_cannot_be_read_is_refused_and_one_not_asked_for_is_not_made() -> None:
+    trainer: Any = Rows()
+    for window in (7, {}, {"spec": {"seed": -1}}):
+        asked = TaskEnvelope.create("evaluate", config={"window": window})
+        with pytest.raises(TaskRefused):
+            Windows(None).answer(asked, OWN, trainer)
+    assert Windows(None).answer(TaskEnvelope.create("evaluate"), OWN, trainer) == b""
+
+
+def test_language_models_are_scored_per_token() -> None:
+    assert row_scores(Evaluation([6.0, 1.0], tokens=[3, 0])) == [2.0, 1.0]

@@ -1,0 +1,311 @@
+"""Families of adapters: the daemon's own driver over a real ledger, with toy nodes that drift."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from polyrank.coordinator import CoordinatorConfig
+from polyrank.coordinator._simulation import Simulation
+from polyrank.coordinator._simulation_node import SimulatedNode
+from polyrank.store import Choice, Conflict, Decision, Ledger, open_ledger, replays
+
+from .toy_stream import ToyStream
+
+NAMES = ("ann", "bob", "cid", "dan", "eve", "fay")
+LINE = {"base_model": "toy", "rounds": 40, "min_nodes": 6, "deadline_seconds": 60,
+        "training": {"steps": 15, "learning_rate": 0.5}}  # fmt: skip
+
+# fewer windows than by default, to be quick; the toy's losses are far apart
+POLICY = {"base_windows": 3, "z_novelty": 4.0}
+WARM_UP = 5
+
+
+class World:
+    """Six nodes on one line with continual adaptation."""
+
+    def __init__(self, ledger: Ledger, mode: str = "act", **policy: object) -> None:
+        self.ledger = ledger
+        self.config = CoordinatorConfig.parse(
+            {"adapters": {"line": {**LINE, "continual": {"mode": mode, "policy": POLICY | policy}}}}
+        )
+        self.streams = {name: ToyStream(name) for name in NAMES}
+        self.nodes = {n: SimulatedNode(n, self.streams[n], max_rank=4) for n in NAMES}
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew from the records, as a daemon does after a crash."""
+        self.simulation = Simulation(self.config, self.nodes.values(), ledger=self.ledger)
+
+    @property
+    def reviews(self) -> int:
+        return next((family.reviews for family in self.ledger.registry.families()), 0)
+
+    def review(self, times: int = 1) -> None:
+        """Go on until so many reviews more are on record, and what they chose is carried out."""
+        goal = self.reviews + times
+        self.simulation.run(until=lambda: self.reviews >= goal and not self.open_decisions())
+
+    def open_decisions(self) -> list[Decision]:
+        return self.ledger.open_decisions("line")
+
+    def flip(self, *names: str, back: bool = False) -> None:
+        for name in names:
+            self.streams[name].drift(is_flipped=not back)
+
+    def member(self, name: str) -> str:
+        identity = self.nodes[name].identity
+        found = {a.identity: a.adapter for a in self.ledger.registry.assignments("line")}
+        return found[identity]
+
+    def decisions(self, *kinds: str) -> list[Decision]:
+        return [d for d in self.ledger.registry.decisions() if d.kind in kinds or not kinds]
+
+    def split(self) -> Decision:
+        """Let two nodes' labels contradict the others', until they have their own adapter."""
+        self.review(WARM_UP)
+        self.flip("ann", "bob")
+        for _ in range(3):
+            self.review()
+            if found := self.decisions("expand_adapter"):
+                return found[-1]
+        raise AssertionError("the conflict was not found")
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with open_ledger("memory://") as opened:
+        yield opened
+
+
+def test_a_quiet_family_is_reviewed_and_nobody_moves(ledger: Ledger) -> None:
+    world = World(ledger)
+    world.review(8)
+    assert not world.decisions("reroute", "expand_adapter", "merge", "archive")
+    assert {world.member(name) for name in NAMES} == {"line"}
+
+
+def test_contradicting_labels_get_an_adapter_of_their_own_in_which_they_do_well(
+    ledger: Ledger,
+) -> None:
+    world = World(ledger)
+    split = world.split()
+    assert world.member("ann") == world.member("bob") == "line/2"
+    assert {world.member(name) for name in NAMES[2:]} == {"line"}
+    assert "2 nodes of line" in split.reason
+    world.review(3)
+    evaluated = ledger.registry.metrics("line/2@latest")
+    accuracy = [m.value for m in evaluated if m.name == "balanced_accuracy"]
+    assert min(accuracy) > 0.7, "what contradicts the others is learnt apart from them"
+
+
+def test_who_returns_is_moved_back_in_one_review_and_the_empty_adapter_is_archived(
+    ledger: Ledger,
+) -> None:
+    world = World(ledger, refractory=1, provisional_age=50, merge_every=50)
+    world.split()
+    world.review(4)
+    world.flip("ann", "bob", back=True)
+    world.review(2)
+    assert world.member("ann") == world.member("bob") == "line"
+    world.review(3)
+    states = {m.adapter: m.state for m in ledger.registry.members("line")}
+    assert states == {"line": "active", "line/2": "archived"}
+
+
+def test_one_identity_alone_gets_no_adapter_however_bad_it_is(ledger: Ledger) -> None:
+    world = World(ledger)
+    world.review(WARM_UP)
+    world.flip("ann")
+    world.review(3)
+    assert not world.decisions("expand_adapter", "merge")
+    assert any(world.nodes["ann"].identity in d.payload.get("nodes", ()) for d in world.decisions())
+
+
+def test_mode_record_writes_decisions_down_and_changes_nothing(ledger: Ledger) -> None:
+    world = World(ledger, mode="record")
+    decision = world.split()
+    world.review(2)
+    assert decision.state == "recorded"
+    assert {world.member(name) for name in NAMES} == {"line"}
+    assert [line.name for line in ledger.registry.adapters()] == ["line"]
+
+
+def test_mode_propose_waits_for_an_operator_who_approves_or_vetoes(ledger: Ledger) -> None:
+    world = World(ledger, mode="propose")
+    first = world.split()
+    world.review()
+    second = world.decisions("expand_adapter")[-1]
+    assert second.number > first.number
+    assert world.member("ann") == "line", "nothing happens before somebody approves"
+    ledger.registry.settle(first.number, state="vetoed", reason="not now", actor="op")
+    ledger.registry.settle(second.number, state="approved", reason="", actor="op")
+    world.review()
+    assert world.member("ann") == "line/2"
+    states = {d.number: d.state for d in world.decisions("expand_adapter")}
+    assert states[first.number] == "vetoed"
+    assert states[second.number] == "carried_out"
+
+
+def test_an_expansion_can_be_undone_and_only_once(ledger: Ledger) -> None:
+    world = World(ledger)
+    split = world.split()
+    world.review()
+    ledger.registry.settle(split.number, state="undone", reason="a mistake", actor="op")
+    world.review()
+    assert world.member("ann") == world.member("bob") == "line"
+    states = {m.adapter: m.state for m in ledger.registry.members("line")}
+    assert states == {"line": "active", "line/2": "archived"}
+    with pytest.raises(Conflict):
+        ledger.registry.settle(split.number, state="undone", reason="again", actor="op")
+
+
+def test_a_merge_is_tried_first_then_made_and_can_be_undone(ledger: Ledger) -> None:
+    world = World(ledger, merge_tolerance=40.0, refractory=1)  # so that any trial passes
+    world.split()
+    before = None
+    while not (merges := world.decisions("merge")):
+        before = ledger.registry.version("line@latest")
+        world.review()
+    assert before is not None
+    assert ledger.registry.version(merges[0].payload["target"]).origin == "trial"
+    merged = next(v for v in ledger.registry.versions("line").items if v.origin == "merge")
+    assert {p.adapter for p in merged.parents} == {"line", "line/2"}
+    assert {world.member(name) for name in NAMES} == {"line"}
+    ledger.registry.settle(merges[0].number, state="undone", reason="", actor="op")
+    world.simulation.run(until=lambda: not world.open_decisions())
+    assert world.member("ann") == world.member("bob") == "line/2"
+    undone = next(v for v in ledger.registry.versions("line").items if v.origin == "undo")
+    parent = undone.parents[0]
+    assert undone.digest == ledger.registry.version(f"line@{parent.number}").digest
+
+
+def test_an_operators_own_choice_is_carried_out_or_fails_with_a_reason(ledger: Ledger) -> None:
+    world = World(ledger)
+    world.review(2)
+    ann = world.nodes["ann"].identity
+    bad = Choice(kind="reroute", adapter="line", target="line/9", nodes=(ann,), reason="Mine.")
+    good = Choice(
+        kind="expand_adapter", adapter="line", target="line@0", nodes=(ann,), reason="Mine."
+    )
+    numbers = [ledger.registry.force(choice, actor="op").number for choice in (bad, good)]
+    world.review()
+    assert world.member("ann") == "line/2"
+    states = {d.number: d.state for d in world.decisions()}
+    assert [states[number] for number in numbers] == ["failed", "carried_out"]
+    assert "line/9" in ledger.registry.decision_log(numbers[0])[-1].reason
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kind": "merge", "absorb": "line"},
+        {"kind": "merge", "absorb": ""},
+        {"kind": "merge", "absorb": "line/trials"},
+        {"kind": "archive"},
+        {"kind": "pin", "target": "line 7"},
+        {"kind": "pin", "target": "line@99"},
+        {"kind": "expand_adapter", "target": "line@Stable", "nodes": ("a" * 64,)},
+        {"kind": "expand_rank"},
+    ],
+)
+def test_a_forced_choice_that_makes_no_sense_fails_and_stops_nothing(
+    ledger: Ledger, values: dict[str, Any]
+) -> None:
+    world = World(ledger)
+    world.review()
+    choice = Choice(**{"adapter": "line", "target": "line", "reason": "A slip."} | values)
+    number = ledger.registry.force(choice, actor="op").number
+    world.review()
+    assert [d.state for d in world.decisions() if d.number == number] == ["failed"]
+    assert ledger.registry.decision_log(number)[-1].reason
+    assert [m.state for m in ledger.registry.members("line")] == ["active"]
+
+
+def test_features_of_another_width_and_none_at_all_stop_nothing(ledger: Ledger) -> None:
+    world = World(ledger)
+    wide = torch.zeros(80, 3)
+    world.streams["ann"].features = lambda rows=None: wide  # type: ignore[method-assign]
+    world.review(3)
+    del world.streams["ann"].features  # it has what the others have, from now on
+    world.review(4)
+    assert world.reviews == 7
+
+
+def test_nodes_whose_rows_have_no_summary_go_on_training(ledger: Ledger) -> None:
+    world = World(ledger)
+    broken = torch.full((80, 8), float("nan"))
+    for name in NAMES:
+        world.streams[name].features = lambda rows=None: broken  # type: ignore[method-assign]
+    world.review(4)
+    newest = ledger.registry.version("line@latest")
+    assert newest.number >= 3
+    assert {m.identity for m in ledger.registry.metrics(newest.ref)} >= {
+        world.nodes[name].identity for name in NAMES
+    }
+
+
+def test_a_node_that_is_gone_for_good_does_not_stop_its_member(ledger: Ledger) -> None:
+    world = World(ledger, merge_every=50, provisional_age=50)
+    world.split()
+    world.review(2)
+    world.simulation.leave(world.nodes["bob"])
+    before = ledger.registry.version("line/2@latest").number
+    for _ in range(8):
+        world.simulation.clock.advance(10.0)  # rounds take no time here, pauses after them do
+        world.review()
+    assert ledger.registry.version("line/2@latest").number > before + 1
+
+
+def test_recorded_evidence_leads_to_the_recorded_choices_again(ledger: Ledger) -> None:
+    world = World(ledger)
+    world.split()
+    world.review(2)
+    reviews = [e for e in ledger.registry.evidence() if e.kind == "review"]
+    assert len(reviews) == world.reviews
+    for evidence in reviews:
+        own = [d.payload for d in world.decisions() if evidence.number in d.evidence]
+        assert replays(evidence.payload, own)
+    split = next(e for e in reviews if e.number == world.decisions("expand_adapter")[0].evidence[0])
+    without = {**split.payload, "review": {**split.payload["review"], "nodes": []}}
+    assert not replays(without, [d.payload for d in world.decisions("expand_adapter")])
+
+
+class _PowerCut(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "call", ["record_review", "create_adapter", "publish", "put_member", "assign", "settle"]
+)
+def test_a_crash_at_any_step_of_a_decision_changes_nothing_of_its_outcome(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Cut the power right after a write of the driver, once; a new driver goes on."""
+    world = World(ledger)
+    world.review(WARM_UP)
+    world.flip("ann", "bob")
+    real = getattr(type(ledger), call)
+    is_armed = True
+
+    def cut(self: Ledger, *args: Any, **values: Any) -> Any:
+        nonlocal is_armed
+        found = real(self, *args, **values)
+        if is_armed and (call != "record_review" or values["decisions"]):
+            is_armed = False
+            raise _PowerCut(call)
+        return found
+
+    monkeypatch.setattr(type(ledger), call, cut)
+    with contextlib.suppress(_PowerCut):
+        world.review(4)
+    assert not is_armed, "the power was never cut"
+    world.restart()
+    world.review(2)
+    assert world.member("ann") == world.member("bob") == "line/2"
+    lines = {line.name for line in ledger.registry.adapters()}
+    assert lines - {"line/trials"} == {"line", "line/2"}, "no second line was made"
+    assert [d.state for d in world.decisions("expand_adapter")] == ["carried_out"]
