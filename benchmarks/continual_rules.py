@@ -16,8 +16,7 @@ from polyrank.store import AdaptationPolicy, Choice, MemberEvidence, NodeEvidenc
 
 FEDDRIFT_DELTA = 0.1
 """Nats: a rise that is drift, and a distance below which adapters are merged (FedDrift, section 5:
-one threshold for both). Of the values .05, .1, .2 the one that spawns least on the quiet stream
-without missing the full conflict."""
+one threshold for both). Set by hand, not tuned: another value may serve it better."""
 
 
 def reroute(node: NodeEvidence, target: str, reason: str) -> Choice:
