@@ -65,8 +65,9 @@ class CarryOut:
     def _act(self, family: Family, decision: Decision, choice: Choice) -> None:
         match choice.kind:
             case "reroute":
+                nodes = self._there(family, choice, or_in=choice.target)
                 self._moves.activate(family, choice.target)
-                self._moves.move(family, self._there(family, choice), choice.target)
+                self._moves.move(family, nodes, choice.target)
             case "pin":
                 self._pin(decision, choice)
             case "expand_adapter":
@@ -175,7 +176,7 @@ class CarryOut:
             epoch=context.epoch,
         )
 
-    def _there(self, family: Family, choice: Choice, *, or_in: str = "") -> list[str]:
+    def _there(self, family: Family, choice: Choice, *, or_in: str) -> list[str]:
         """Return the nodes that are still where the choice found them (or moved by it before)."""
         found = [i for i in choice.nodes if family.member_of(i) in (choice.adapter, or_in)]
         if not found:

@@ -75,6 +75,26 @@ class World:
         raise AssertionError("the conflict was not found")
 
 
+class _PowerCut(Exception):
+    pass
+
+
+def cut_the_power_after(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, call: str) -> list[str]:
+    """Raise right after the next such write of the driver, once; return what was cut."""
+    real = getattr(type(ledger), call)
+    cuts: list[str] = []
+
+    def cut(self: Ledger, *args: Any, **values: Any) -> Any:
+        found = real(self, *args, **values)
+        if not cuts and (call != "record_review" or values["decisions"]):
+            cuts.append(call)
+            raise _PowerCut(call)
+        return found
+
+    monkeypatch.setattr(type(ledger), call, cut)
+    return cuts
+
+
 @pytest.fixture
 def ledger() -> Iterator[Ledger]:
     with open_ledger("memory://") as opened:
@@ -225,6 +245,47 @@ def test_a_forced_choice_that_makes_no_sense_fails_and_stops_nothing(
     assert [m.state for m in ledger.registry.members("line")] == ["active"]
 
 
+@pytest.mark.parametrize("call", ["put_member", "assign", "settle"])
+def test_a_crash_while_nodes_are_moved_back_does_not_make_it_a_failure(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    world = World(ledger)
+    world.split()
+    world.review()
+    moved = ("ann", "bob")
+    undone = world.decisions("expand_adapter")[-1]
+    ledger.registry.settle(undone.number, state="undone", reason="", actor="op")
+    world.review()  # line/2 is archived: to move nodes there puts it in service again
+    nodes = tuple(sorted(world.nodes[name].identity for name in moved))
+    choice = Choice(kind="reroute", adapter="line", target="line/2", nodes=nodes, reason="Mine.")
+    cut_the_power_after(ledger, monkeypatch, call)
+    number = ledger.registry.force(choice, actor="op").number
+    with pytest.raises(_PowerCut):
+        world.review(3)
+    world.restart()
+    world.review()
+    assert [d.state for d in world.decisions() if d.number == number] == ["carried_out"]
+    assert {world.member(name) for name in moved} == {"line/2"}
+
+
+def test_a_reroute_whose_nodes_are_elsewhere_by_now_fails_and_changes_nothing(
+    ledger: Ledger,
+) -> None:
+    world = World(ledger)
+    split = world.split()
+    world.review()
+    world.flip("ann", "bob", back=True)  # so that no review sends them there again
+    ledger.registry.settle(split.number, state="undone", reason="", actor="op")
+    world.review()
+    cid = world.nodes["cid"].identity
+    stale = Choice(kind="reroute", adapter="line/2", target="line/2", nodes=(cid,), reason="Old.")
+    number = ledger.registry.force(stale, actor="op").number
+    world.review()
+    assert [d.state for d in world.decisions() if d.number == number] == ["failed"]
+    states = {m.adapter: m.state for m in ledger.registry.members("line")}
+    assert states["line/2"] == "archived", "it is not put in service for nobody"
+
+
 def test_features_of_another_width_and_none_at_all_stop_nothing(ledger: Ledger) -> None:
     world = World(ledger)
     wide = torch.zeros(80, 3)
@@ -274,10 +335,6 @@ def test_recorded_evidence_leads_to_the_recorded_choices_again(ledger: Ledger) -
     assert not replays(without, [d.payload for d in world.decisions("expand_adapter")])
 
 
-class _PowerCut(Exception):
-    pass
-
-
 @pytest.mark.parametrize(
     "call", ["record_review", "create_adapter", "publish", "put_member", "assign", "settle"]
 )
@@ -288,21 +345,10 @@ def test_a_crash_at_any_step_of_a_decision_changes_nothing_of_its_outcome(
     world = World(ledger)
     world.review(WARM_UP)
     world.flip("ann", "bob")
-    real = getattr(type(ledger), call)
-    is_armed = True
-
-    def cut(self: Ledger, *args: Any, **values: Any) -> Any:
-        nonlocal is_armed
-        found = real(self, *args, **values)
-        if is_armed and (call != "record_review" or values["decisions"]):
-            is_armed = False
-            raise _PowerCut(call)
-        return found
-
-    monkeypatch.setattr(type(ledger), call, cut)
+    cuts = cut_the_power_after(ledger, monkeypatch, call)
     with contextlib.suppress(_PowerCut):
         world.review(4)
-    assert not is_armed, "the power was never cut"
+    assert cuts == [call], "the power was never cut"
     world.restart()
     world.review(2)
     assert world.member("ann") == world.member("bob") == "line/2"
