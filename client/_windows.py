@@ -56,7 +56,7 @@ class Windows:
         asked = cast("Mapping[str, Any]", window)
         scores = row_scores(evaluation)
         rows = _rows(evaluation, trainer)
-        if "against" in asked:
+        if is_comparison(task):
             return self._compare(asked, scores, rows)
         answer = _summary(_spec(asked), evaluation, scores, trainer)
         self._keep(task.start_digest, {"rows": rows, "scores": scores})
@@ -105,6 +105,12 @@ class Windows:
             return {"rows": str(found["rows"]), "scores": [float(x) for x in found["scores"]]}
         except (OSError, ValueError, KeyError, TypeError):
             return None  # gone or damaged: the task is refused, the next round asks anew
+
+
+def is_comparison(task: TaskEnvelope) -> bool:
+    """Say whether a task compares a version with another on rows that were scored before."""
+    window = task.config.get("window")
+    return isinstance(window, Mapping) and "against" in window
 
 
 def row_scores(evaluation: Evaluation) -> list[float]:

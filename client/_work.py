@@ -25,7 +25,7 @@ from ._latest import LatestAdapters, VersionInfo
 from ._metrics import metrics_of
 from ._protocol import TaskEnvelope, blob_digest
 from ._trainer import ModelDescription, Progress, Trainer, TrainTask
-from ._windows import Windows
+from ._windows import Windows, is_comparison
 
 Blob = bytes | bytearray | memoryview
 OnVersion = Callable[[Any, VersionInfo], None]
@@ -70,7 +70,7 @@ class Worker:
         """
         check_task(task, blob, config=self.config, described=self._described)
         state = self._decode(task, blob)
-        if not _is_comparison(task):  # those are on rows that were scored before
+        if not is_comparison(task):  # those are on rows that were scored before
             self._refresh()
         if task.kind == "train":
             return self._train(task, state, progress)
@@ -212,11 +212,6 @@ def one_line(error: BaseException) -> str:
     if not isinstance(error, (ClientError, AdapterError)):
         text = f"{type(error).__name__}: {text}"
     return text[:1000]
-
-
-def _is_comparison(task: TaskEnvelope) -> bool:
-    window = task.config.get("window")
-    return isinstance(window, Mapping) and "against" in window
 
 
 def _max_bytes(task: TaskEnvelope, config: ClientConfig) -> int:

@@ -17,7 +17,7 @@ from ._flower import NodeGone
 from ._genesis import publish_initial
 from ._lines import Line
 from ._nodes import Node
-from ._plans import make_plan, new_task, train_task
+from ._plans import STABLE, make_plan, new_task, train_task
 from ._rounds import (
     Abandon,
     Action,
@@ -32,8 +32,6 @@ from ._rounds import (
     SendTask,
     Wait,
 )
-
-STABLE = "stable"
 
 
 class Actions:

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from ..aggregation import AdapterError
 from ..store import (
-    AlreadyExists,
     Choice,
     Decision,
     Parent,
@@ -25,10 +24,9 @@ from ._families import Family
 from ._line_table import Lines
 from ._merging import merge
 from ._moves import Impossible, Moves
+from ._plans import STABLE
 from ._undo import Undo
 from ._watch import Membership
-
-STABLE = "stable"
 
 
 class CarryOut:
@@ -118,15 +116,12 @@ class CarryOut:
             if known[name].get("decision") == str(decision.number):
                 return name
             number += 1
-        try:
-            context.ledger.create_adapter(
-                name,
-                base_model=family.config.base_model,
-                tags={"family": family.root, "decision": str(decision.number)},
-                epoch=context.epoch,
-            )
-        except AlreadyExists as error:
-            raise Impossible(str(error)) from error
+        context.ledger.create_adapter(
+            name,
+            base_model=family.config.base_model,
+            tags={"family": family.root, "decision": str(decision.number)},
+            epoch=context.epoch,
+        )
         return name
 
     def _merge(self, family: Family, decision: Decision, choice: Choice) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import getpass
 from collections import Counter
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,9 +15,10 @@ import typer
 from ._cli_connect import JsonOption, UrlOption, open_registry
 from ._cli_output import print_json, print_line, print_table, short
 from ._cli_registry_records import Limit, MaybeAdapter, Since
+from ._read_all import read_all
 
 if TYPE_CHECKING:
-    from ..store import Decision, Evidence, Registry
+    from ..store import Decision, Registry
 
 _PAGE = 1000
 
@@ -230,9 +230,10 @@ def _replay(source: Registry, *, as_json: bool) -> None:
     """Decide each review again; exit with 1 if one differs from what is on record."""
     from ..store import replays
 
-    found = {one.number: one for one in _all_evidence(source) if one.kind == "review"}
+    recorded = read_all(lambda since: source.evidence(since=since, limit=_PAGE))
+    found = {one.number: one for one in recorded if one.kind == "review"}
     chosen: dict[int, list[Decision]] = {number: [] for number in found}
-    for decision in _all_decisions(source):
+    for decision in read_all(lambda since: source.decisions(since=since, limit=_PAGE)):
         for number in decision.evidence[:1]:
             if number in chosen:
                 chosen[number].append(decision)
@@ -259,17 +260,3 @@ def _replay(source: Registry, *, as_json: bool) -> None:
         )
     if differing:
         raise typer.Exit(1)
-
-
-def _all_evidence(source: Registry) -> Iterator[Evidence]:
-    since = 0
-    while page := source.evidence(since=since, limit=_PAGE):
-        yield from page
-        since = page[-1].number
-
-
-def _all_decisions(source: Registry) -> Iterator[Decision]:
-    since = 0
-    while page := source.decisions(since=since, limit=_PAGE):
-        yield from page
-        since = page[-1].number

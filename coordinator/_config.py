@@ -31,6 +31,7 @@ from ._paths import default_data_dir
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
+MAX_CLASSES = 4096  # that a summary counts
 
 
 def _loopback(host: str) -> str:
@@ -126,7 +127,7 @@ class ContinualConfig(_Section):
     """
 
     mode: Literal["off", "record", "propose", "act"] = "off"
-    classes: Annotated[int, Field(ge=0, le=4096)] | None = None
+    classes: Annotated[int, Field(ge=0, le=MAX_CLASSES)] | None = None
     policy: Annotated[dict[str, JsonValue], AfterValidator(_policy)] = Field(
         default_factory=dict[str, JsonValue]
     )

@@ -11,7 +11,7 @@ from ._base import Base
 from ._config import LimitsConfig
 from ._lines import Line
 from ._outbox import Outbox, Sent
-from ._plans import Question, evaluate_task, train_task
+from ._plans import STABLE, Question, evaluate_task, train_task
 from ._rounds import Kind, SendTask
 
 
@@ -106,7 +106,7 @@ class Dispatch:
     def _evaluation(self, line: Line, base: Base, action: SendTask) -> Message:
         version = line.of_digest(action.start_digest)
         stable = action.kind == "evaluate" and any(
-            alias.alias == "stable" and alias.number == version.number
+            alias.alias == STABLE and alias.number == version.number
             for alias in self._ledger.registry.aliases(line.name)
         )
         envelope = self.evaluation(

@@ -91,6 +91,12 @@ class Line:
         """Return a round of this line."""
         return self._rounds[number]
 
+    @property
+    def evaluated_by(self) -> float:
+        """Until when evaluations of the newest version are waited for, in seconds since 1970."""
+        assert self.head is not None, "only a version is evaluated"
+        return self.head.created_at.timestamp() + self.policy.deadline_seconds
+
     def of_digest(self, digest: str) -> Version:
         """Return the newest version with these bytes; the newest of all without asking."""
         if self.head is not None and self.head.digest == digest:

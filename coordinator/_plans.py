@@ -18,6 +18,9 @@ from ._base import Base
 from ._config import AdapterConfig
 from ._rounds import Kind
 
+STABLE = "stable"
+"""The alias of the version that nodes keep as their newest."""
+
 
 @dataclass(frozen=True)
 class Share:

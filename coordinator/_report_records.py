@@ -7,10 +7,10 @@ remote registry limits a message.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from ..store import (
     AdaptationPolicy,
@@ -28,19 +28,12 @@ from ..store import (
     StoreError,
     Version,
 )
+from ._read_all import read_all
 
 MAX_REVIEWS: Final = 250
 MAX_READINGS: Final = 600  # versions whose measurements are read, one call each
 _PAGE: Final = 16
 _STEPS: Final = 1000
-
-
-class _Numbered(Protocol):
-    @property
-    def number(self) -> int: ...
-
-
-Item = TypeVar("Item", bound=_Numbered)
 
 
 @dataclass(frozen=True)
@@ -151,7 +144,7 @@ def _looks(registry: Registry, root: str) -> tuple[tuple[Look, ...], int, int]:
     def page(since: int) -> Sequence[Evidence]:
         return registry.evidence(root, since=since, limit=_PAGE)
 
-    for evidence in _all(page):
+    for evidence in read_all(page):
         if evidence.kind != "review":
             continue
         look = _look(evidence)
@@ -180,15 +173,8 @@ def _decisions(registry: Registry, names: Sequence[str]) -> tuple[Decision, ...]
         def page(since: int, name: str = name) -> Sequence[Decision]:
             return registry.decisions(name, since=since, limit=_PAGE)
 
-        found += _all(page)
+        found += read_all(page)
     return tuple(sorted(found, key=lambda decision: decision.number))
-
-
-def _all(page: Callable[[int], Sequence[Item]]) -> Iterator[Item]:
-    since = 0
-    while found := page(since):
-        yield from found
-        since = found[-1].number
 
 
 def _steps(registry: Registry, decisions: set[int]) -> tuple[DecisionStep, ...]:

@@ -15,6 +15,7 @@ from ..aggregation import AdapterError, Summary, SummarySpec, add
 from ..store import Probe, Review, TaskRecord, Trial, Version
 from ._actions import Actions, based
 from ._carry_out import CarryOut
+from ._config import MAX_CLASSES
 from ._context import Context
 from ._evidence import answers_of, members_of
 from ._families import Family
@@ -26,8 +27,6 @@ from ._review_records import Found, next_members, next_payload, next_watches, to
 from ._rounds import TERMINAL
 from ._rules import OWN, Rules
 from ._trials import Trials
-
-MAX_CLASSES = 4096  # that a summary counts
 
 
 class Reviews:
@@ -54,7 +53,7 @@ class Reviews:
             return True
         if self._has_open_round(family):
             return False  # whose start must stay the newest version, and whose nodes must stay
-        if family.approved and self._is_settled(family):  # never in the middle of a review
+        if family.approved and not self._fresh(family):  # never in the middle of a review
             for decision in family.approved:
                 self._carry_out.act(family, decision)
             return True
@@ -65,7 +64,7 @@ class Reviews:
         family = line.family
         if family is None:
             return True
-        return family.exists and self._is_settled(family) and family.may_start(line.name)
+        return family.exists and not self._fresh(family) and family.may_start(line.name)
 
     def _begin(self, family: Family) -> None:
         root = self._lines[family.root]
@@ -77,21 +76,17 @@ class Reviews:
         self._context.ledger.put_family(family.root, payload=payload, epoch=self._context.epoch)
         family.reload()
 
-    def _is_settled(self, family: Family) -> bool:
-        return all(
-            family.is_reviewed(name, head.number)
-            for name in family.active
-            if (head := self._lines[name].head) is not None
-        )
+    def _fresh(self, family: Family) -> list[Line]:
+        """Return the members in service whose newest version has not been reviewed."""
+        return [
+            line
+            for line in (self._lines[name] for name in family.active)
+            if line.head is not None and not family.is_reviewed(line.name, line.head.number)
+        ]
 
     def _is_due(self, family: Family) -> bool:
         """Say whether there are new versions and all are evaluated, or have waited long enough."""
-        active = [self._lines[name] for name in family.active]
-        fresh = [
-            line
-            for line in active
-            if line.head and not family.is_reviewed(line.name, line.head.number)
-        ]
+        fresh = self._fresh(family)
         return bool(fresh) and not any(self._is_evaluating(line) for line in fresh)
 
     def _has_open_round(self, family: Family) -> bool:
@@ -101,8 +96,7 @@ class Reviews:
     def _is_evaluating(self, line: Line) -> bool:
         head = line.head
         assert head is not None
-        patience = head.created_at.timestamp() + line.policy.deadline_seconds
-        if self._context.clock() >= patience:
+        if self._context.clock() >= line.evaluated_by:
             return False
         asked = {task.identity: task for task in self._evaluations(line)}
         if any(
@@ -157,18 +151,15 @@ class Reviews:
 
     def _windows(self, family: Family) -> Iterable[Window]:
         spec = SummarySpec.from_json(family.spec)
-        for name in family.active:
-            line = self._lines[name]
-            if line.head is None or family.is_reviewed(name, line.head.number):
-                continue
+        for line in self._fresh(family):
             tasks = {task.key: task for task in self._evaluations(line) if task.state == "done"}
             payloads = self._context.ledger.summaries_of(list(tasks))
             for key, payload in sorted(payloads.items(), key=lambda p: tasks[p[0]].identity):
                 identity = tasks[key].identity
                 is_new = key != family.watch(identity).seen
-                if "summary" in payload and is_new and family.member_of(identity) == name:
+                if "summary" in payload and is_new and family.member_of(identity) == line.name:
                     summary = Summary.from_json(payload["summary"], spec)
-                    yield Window(key, identity, name, summary)
+                    yield Window(key, identity, line.name, summary)
 
     def _reference(self, family: Family, identity: str) -> Summary | None:
         keys = family.watch(identity).reference

@@ -88,7 +88,7 @@ def _review_at(line: Line) -> float | None:
     family, head = line.family, line.head
     if family is None or head is None or family.is_reviewed(line.name, head.number):
         return None
-    return head.created_at.timestamp() + line.policy.deadline_seconds
+    return line.evaluated_by
 
 
 def _is_finished(line: Line) -> bool:

@@ -12,22 +12,14 @@ from ._merging import merge
 
 
 class Trials:
-    """Publishes trial merges; each is made once, and found again after a restart."""
+    """Publishes trial merges; each is made once, and found again in the records."""
 
     def __init__(self, context: Context, lines: Lines) -> None:
         self._context = context
         self._lines = lines
-        self._made: dict[tuple[int, str, str], Version] = {}
 
     def publish(self, family: Family, trial: Trial, number: int) -> Version:
         """Return the trial merge of two members' newest versions, for one review."""
-        key = (number, trial.keep, trial.absorb)
-        if key not in self._made:
-            self._made = {k: v for k, v in self._made.items() if k[0] == number}
-            self._made[key] = self._publish(family, trial, number)
-        return self._made[key]
-
-    def _publish(self, family: Family, trial: Trial, number: int) -> Version:
         context, ledger = self._context, self._context.ledger
         keep, absorb = self._lines[trial.keep].head, self._lines[trial.absorb].head
         assert keep is not None, "members have versions"
@@ -37,7 +29,7 @@ class Trials:
         tags = {"keep": trial.keep, "absorb": trial.absorb, "review": str(number)}
         for version in ledger.registry.versions(family.trials).items:
             if dict(version.tags) == tags:
-                return version  # made before a restart
+                return version  # made before
         made = merge(ledger, keep, absorb, limits=context.limits)
         version = ledger.publish(
             family.trials,

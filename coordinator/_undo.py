@@ -16,8 +16,7 @@ from ._context import Context
 from ._families import Family
 from ._line_table import Lines
 from ._moves import Impossible, Moves
-
-STABLE = "stable"
+from ._plans import STABLE
 
 
 class Undo:
