@@ -81,6 +81,14 @@ class Test:
     rows: tuple[int, ...]
     labels: tuple[int, ...]
 
+    def halves(self) -> tuple[Test, Test]:
+        """Return every other row, and the rest: of each class as many in both."""
+        first, second = slice(0, None, 2), slice(1, None, 2)
+        return (
+            Test(self.rows[first], self.labels[first]),
+            Test(self.rows[second], self.labels[second]),
+        )
+
 
 @dataclass(frozen=True)
 class Stream:

@@ -97,6 +97,7 @@ def print_tables(rows: Mapping[Any, Row]) -> None:
     _print_pairs(cells)
     _print_moves(cells)
     _print_delays(cells)
+    _print_worst(cells)
 
 
 def _print_scores(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
@@ -171,3 +172,23 @@ def _print_delays(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
         ]  # fmt: skip
         if delays:
             print(f"{name:20}" + ", ".join("none" if d is None else str(d + 1) for d in delays))
+
+
+def _print_worst(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
+    """Print what is left for the domain that is served worst when every node has moved away."""
+    found = {policy: cells.get(("every_node_moves", policy), {}) for policy in POLICIES}
+    seeds = sorted(set.intersection(*(set(rows) for rows in found.values())))
+    if not seeds:
+        return
+    print("\nworst domain after every node has moved: the best stored version or pin, chosen on "
+          "other rows")  # fmt: skip
+    worst = {
+        policy: [min(rows[seed]["concepts"].values()) for seed in seeds]
+        for policy, rows in found.items()
+    }
+    for policy, scores in worst.items():
+        print(f"{policy:10} {fmean(scores):.3f}   " + " ".join(f"{score:.3f}" for score in scores))
+    one, oracle, ours = (fmean(worst[policy]) for policy in ("one", "oracle", "ours"))
+    if oracle > one:
+        print(f"of the gap between one adapter and the oracle, ours closes "
+              f"{(ours - one) / (oracle - one):.2f}")  # fmt: skip

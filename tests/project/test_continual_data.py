@@ -164,3 +164,12 @@ def test_another_base_is_another_federation(pool):
     found = stream("sudden", pool, 0, base="tweets")
     assert (timetable(found, 0)[6], timetable(found, 4)[6]) == ("tweets", "movies")
     assert [part.domain for part in data.parts_of("tweets+amazon!")] == ["tweets", "amazon"]
+
+
+def test_halves_share_no_row_and_hold_each_class_equally(streams):
+    for test in streams["conflict_moderate"].tests.values():
+        one, other = test.halves()
+        assert not set(one.rows) & set(other.rows)
+        assert sorted(one.rows + other.rows) == sorted(test.rows)
+        for half in (one, other):
+            assert abs(sum(half.labels) * 2 - len(half.labels)) <= 2
