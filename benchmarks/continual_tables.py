@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean, stdev
 from typing import Any
 
-from continual_data import DRIFT, MOVERS, NODES, STREAMS
+from continual_data import DRIFT, MOVERS, NODES, ROUNDS, STREAMS
 from continual_rules import POLICIES
 
 Row = Mapping[str, Any]
 MARGIN = 0.015
 MOVES = ("reroute", "expand_adapter", "merge")
 QUIET = ("quiet", "prior_shift")
+CHANGES = (0, 4, 7)  # rounds after the drift in which a recurring stream turns and turns back
 
 
 def concerned(name: str) -> tuple[int, ...]:
@@ -160,18 +162,27 @@ def _print_moves(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
 
 
 def _print_delays(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
-    print("\nrounds from the drift to the first move of a node concerned (ours)")
+    """Print how many rounds ours took from each change to the first move; "-" where none came."""
+    print(
+        "\nrounds from a drift, or a return, to the first move of a node concerned (ours; - none)"
+    )
     for name in STREAMS:
-        delays = [
-            min(
-                (d["review"] - DRIFT - 1 for d in row["decisions"]
-                 if d["kind"] in MOVES and d["review"] > DRIFT and set(d["nodes"]) & set(MOVERS)),
-                default=None,
-            )
-            for row in cells.get((name, "ours"), {}).values()
-        ]  # fmt: skip
-        if delays:
-            print(f"{name:20}" + ", ".join("none" if d is None else str(d + 1) for d in delays))
+        rows = [row for _, row in sorted(cells.get((name, "ours"), {}).items())]
+        changes = CHANGES if name.endswith("recurring") else CHANGES[:1]
+        for at, until in pairwise((*changes, ROUNDS)):
+            if rows:
+                delays = ", ".join(str(_delay(row, at, until) or "-") for row in rows)
+                print(f"{name:20}at {at:2}: {delays}")
+
+
+def _delay(row: Row, at: int, until: int) -> int | None:
+    """Return the rounds from a change to the first move before the next one."""
+    moves = [
+        decision["review"] - DRIFT - at
+        for decision in row["decisions"]
+        if decision["kind"] in MOVES and set(decision["nodes"]) & set(MOVERS)
+    ]
+    return min((delay for delay in moves if 0 < delay <= until - at), default=None)
 
 
 def _print_worst(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
