@@ -13,9 +13,9 @@ from sqlalchemy.orm.attributes import flag_modified
 from ._database import now
 from ._errors import Conflict, InvalidValue, NotFound
 from ._family_records import MEMBER_STATES
-from ._find import adapter_row
+from ._find import adapter_row, resolve
 from ._json import EMPTY, ReadOnlyDict, dumps, freeze
-from ._names import name_text, one_of
+from ._names import name_text, one_of, parse_ref
 from ._tables import AdapterRow, AssignmentRow, FamilyRow, MemberRow
 from ._writes import add_event
 
@@ -63,10 +63,22 @@ def put_member(
     row.state = state
     remember(row, payload, f"payload of member {name}")
     session.flush()
+    into = _merged_into(session, payload)
     if changed:
-        payload = {"family": family.root.name}
-        add_event(session, f"member_{state}", adapter=adapter, subject=name, payload=payload)
+        told = {"family": family.root.name, **into}
+        add_event(session, f"member_{state}", adapter=adapter, subject=name, payload=told)
     return row
+
+
+def _merged_into(session: Session, payload: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a member's payload says of its merge; raise InvalidValue, NotFound if wrong."""
+    ref = payload.get("merged_into")
+    if ref is None:
+        return {}
+    if not isinstance(ref, str) or parse_ref(ref).number is None:
+        raise InvalidValue("merged_into", f'{ref!r:.80} does not name one version, like "demo@7"')
+    resolve(session, ref)
+    return {"merged_into": ref}
 
 
 def _new_member(session: Session, family: FamilyRow, adapter: AdapterRow) -> MemberRow:

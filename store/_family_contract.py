@@ -97,8 +97,12 @@ class FamilyWrites(ABC):
         """Write down what a member is now; a line that is in no family yet becomes one.
 
         Raises Conflict if it is in another family, or on another base model than the root.
-        Archiving a member moves no node: one that was away may still be assigned to it. Appends
-        the event member_STATE if the state is another one than before.
+        Archiving a member moves no node: one that was away may still be assigned to it. The
+        payload is the coordinator's own, but for `merged_into`: the reference of a version of
+        another line ("demo@7"). As long as an archived member has it, the line's aliases are
+        redirected to that other line. Appends the event member_STATE, with `merged_into` if there
+        is one, if the state is another one than before. Raises InvalidValue for a `merged_into`
+        that names no version.
         """
 
     @abstractmethod

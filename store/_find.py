@@ -13,6 +13,7 @@ from ._tables import (
     ContributionRow,
     DecisionRow,
     FamilyRow,
+    MemberRow,
     RoundRow,
     TaskRow,
     VersionRow,
@@ -47,8 +48,28 @@ def alias_row(session: Session, adapter: AdapterRow, alias: str) -> AliasRow | N
     return session.get(AliasRow, (adapter.id, alias))
 
 
+def survivor_row(session: Session, adapter: AdapterRow) -> AdapterRow:
+    """Return the line that an adapter was merged into, and that one again; else itself.
+
+    The coordinator's record of an archived member says so: `merged_into`, a version's reference.
+    """
+    passed: set[int] = set()
+    while adapter.id not in passed:
+        passed.add(adapter.id)
+        member = session.get(MemberRow, adapter.id)
+        into = None if member is None else member.payload.get("merged_into")
+        if member is None or member.state != "archived" or not isinstance(into, str):
+            break
+        adapter = adapter_row(session, parse_ref(into).adapter)
+    return adapter
+
+
 def resolve(session: Session, ref: str) -> VersionRow:
-    """Return the version that a reference means; raise RefError or NotFound."""
+    """Return the version that a reference means; raise RefError or NotFound.
+
+    An alias of a line that was merged into another is that line's alias of the same name, if it
+    has one. Numbers and "latest" are always the line's own.
+    """
     parsed = parse_ref(ref)
     adapter = adapter_row(session, parsed.adapter)
     if parsed.number is not None:
@@ -56,7 +77,12 @@ def resolve(session: Session, ref: str) -> VersionRow:
     if parsed.alias == LATEST:
         number = adapter.head
     else:
-        alias = alias_row(session, adapter, parsed.alias or "")
+        survivor = survivor_row(session, adapter)
+        alias = alias_row(session, survivor, parsed.alias or "")
+        if alias is not None:
+            adapter = survivor
+        else:
+            alias = alias_row(session, adapter, parsed.alias or "")
         number = None if alias is None else alias.number
     if number is None:
         raise NotFound("version", f"{parsed.adapter}@{parsed.alias}")

@@ -216,7 +216,12 @@ class Registry(FamilyReads):
 
     @abstractmethod
     def version(self, ref: str) -> Version:
-        """Return one version, with its profile. Raises RefError, NotFound."""
+        """Return one version, with its profile. Raises RefError, NotFound.
+
+        An alias of a line that was merged into another (see `FamilyWrites.put_member`) gives that
+        line's alias of the same name, if it has one: "demo/2@stable" is then a version of "demo".
+        So it is wherever a version is named. Numbers and "latest" stay the line's own.
+        """
 
     @abstractmethod
     def by_digest(self, digest: str) -> list[Version]:

@@ -195,8 +195,10 @@ def test_a_merge_is_tried_first_then_made_and_can_be_undone(ledger: Ledger) -> N
     merged = next(v for v in ledger.registry.versions("line").items if v.origin == "merge")
     assert {p.adapter for p in merged.parents} == {"line", "line/2"}
     assert {world.member(name) for name in NAMES} == {"line"}
+    assert ledger.registry.version("line/2@stable") == ledger.registry.version("line@stable")
     ledger.registry.settle(merges[0].number, state="undone", reason="", actor="op")
     world.simulation.run(until=lambda: not world.open_decisions())
+    assert ledger.registry.version("line/2@stable") == ledger.registry.version("line/2@latest")
     assert world.member("ann") == world.member("bob") == "line/2"
     undone = next(v for v in ledger.registry.versions("line").items if v.origin == "undo")
     parent = undone.parents[0]

@@ -109,3 +109,36 @@ def test_a_line_with_versions_stays_readable_as_a_member(pair, registry, epoch):
     pair.ledger.publish(SECOND, adapter_blob(fill=3), epoch=epoch)
     pair.ledger.put_member(NAME, SECOND, state="archived", payload={}, epoch=epoch)
     assert registry.version(SECOND).number == 0
+
+
+def test_aliases_of_a_line_that_was_merged_are_those_of_the_line_that_goes_on(
+    pair, registry, epoch
+):
+    ledger, third = pair.ledger, f"{NAME}/10"
+    ledger.create_adapter(third, base_model="base", epoch=epoch)
+    for name, aliases in ((NAME, ["stable"]), (SECOND, ["stable", "pin-3"]), (third, ["stable"])):
+        ledger.publish(name, adapter_blob(), aliases=aliases, epoch=epoch)
+    merged = {"merged_into": f"{NAME}@0"}
+    ledger.put_member(NAME, SECOND, state="archived", payload=merged, epoch=epoch)
+    (told,) = [e for e in registry.events(limit=1000) if e.kind == "member_archived"]
+    assert told.payload == {"family": NAME, **merged}
+    newest = ledger.publish(NAME, adapter_blob(fill=1), aliases=["stable"], epoch=epoch)
+    assert registry.version(f"{SECOND}@stable").ref == newest.ref, "it goes where the line goes"
+    assert registry.read(f"{SECOND}@stable") == adapter_blob(fill=1)
+    for own in ("pin-3", "latest", "0"):
+        assert registry.version(f"{SECOND}@{own}").ref == f"{SECOND}@0"
+    ledger.put_member(
+        NAME, third, state="archived", payload={"merged_into": f"{SECOND}@0"}, epoch=epoch
+    )
+    assert registry.version(f"{third}@stable").ref == newest.ref, "also over two merges"
+    ledger.put_member(NAME, SECOND, state="active", payload=merged, epoch=epoch)
+    assert registry.version(f"{SECOND}@stable").ref == f"{SECOND}@0", "in service it has its own"
+    assert registry.version(f"{third}@stable").ref == f"{SECOND}@0"
+
+
+def test_a_merge_into_no_version_is_refused(pair, registry, epoch):
+    for into, error in ((f"{NAME}@99", NotFound), (NAME, InvalidValue), (7, InvalidValue)):
+        with pytest.raises(error):
+            pair.ledger.put_member(
+                NAME, SECOND, state="archived", payload={"merged_into": into}, epoch=epoch
+            )
