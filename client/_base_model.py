@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -151,12 +151,21 @@ class SharedBase:
 
     def check_same(self, settings: PeftSettings) -> None:
         """Raise ConfigError naming the first setting for which this is another model."""
+        for key, given, own in self._differences(settings):
+            raise ConfigError(
+                f"{key} is {given!r}, the shared base model was loaded with {own!r}", key=key
+            )
+
+    def is_for(self, settings: PeftSettings) -> bool:
+        """Whether these settings ask for this very model."""
+        return not any(self._differences(settings))
+
+    def _differences(self, settings: PeftSettings) -> Iterator[tuple[str, object, object]]:
+        """Yield each setting for which this is another model: its name, the given, the own."""
         for key in _OF_THE_MODEL:
             given, own = _plain(getattr(settings, key)), _plain(getattr(self.settings, key))
             if given != own:
-                raise ConfigError(
-                    f"{key} is {given!r}, the shared base model was loaded with {own!r}", key=key
-                )
+                yield key, given, own
 
 
 def check_settings(settings: PeftSettings) -> None:

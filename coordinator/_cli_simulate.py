@@ -22,6 +22,7 @@ from ._errors import ConfigError
 
 if TYPE_CHECKING:
     from ..client._node_config import NodeConfig
+    from ..client._peft_node import SharedBases
     from ..store import Version
     from ._simulation import Progress, Simulation
     from ._simulation_node import SimulatedNode
@@ -119,27 +120,29 @@ def _prepared(
     data_dir: Path | None,
     console: Console,
 ) -> Simulation:
+    from ..client._peft_node import SharedBases
     from ._simulation import Simulation
 
+    bases = SharedBases()
     simulation = Simulation(settings, rounds=rounds, data_dir=data_dir)
     try:
         simulation.check_end()  # before minutes of loading
         for number, (_, node) in enumerate(found, start=1):
             with console.status(f"node {number} of {len(found)}: loading its model and rows"):
-                simulation.join(_node(node, folder))
+                simulation.join(_node(node, folder, bases))
     except BaseException:
         simulation.close()
         raise
     return simulation
 
 
-def _node(config: NodeConfig, folder: Path) -> SimulatedNode:
+def _node(config: NodeConfig, folder: Path, bases: SharedBases) -> SimulatedNode:
     """Make a node from its file; digests of its model's files are kept in `folder`."""
     from ..client._peft_node import trainer_of
     from ._simulation_node import SimulatedNode
 
     own = config.node.model_copy(update={"state_dir": folder})
-    trainer = trainer_of(config.model_copy(update={"node": own}))
+    trainer = trainer_of(config.model_copy(update={"node": own}), bases=bases)
     given = config.client()
     return SimulatedNode(
         given.name,

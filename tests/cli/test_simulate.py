@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from polyrank.client import PeftSettings, SharedBase
+from polyrank.client._peft_node import SharedBases
 
 from ..client.models import save_bert, texts_of
 
@@ -65,6 +67,25 @@ def files(tmp_path: Path, model: Path) -> Path:
 
 def listing(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_nodes_share_one_model_and_make_the_bytes_of_nodes_that_do_not(
+    run, files: Path, monkeypatch: pytest.MonkeyPatch
+):
+    loads: list[SharedBase] = []
+    load = SharedBase.__init__
+
+    def counted(own: SharedBase, settings: PeftSettings) -> None:
+        loads.append(own)
+        load(own, settings)
+
+    monkeypatch.setattr(SharedBase, "__init__", counted)
+    shared = run("simulate", str(files))
+    assert (shared.code, len(loads)) == (0, 1)
+    monkeypatch.setattr(SharedBases, "of", lambda own, settings: SharedBase(settings))
+    apart = run("simulate", str(files))
+    assert len(loads) == 3
+    assert shared.out == apart.out  # with the digests of all versions, and what was measured
 
 
 def test_it_prints_a_table_of_versions_and_writes_nothing(run, files: Path):

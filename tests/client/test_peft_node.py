@@ -6,7 +6,7 @@ import pytest
 import torch
 from polyrank.client import DataError
 from polyrank.client._node_config import load_node_config
-from polyrank.client._peft_node import rows_of, trainer_of
+from polyrank.client._peft_node import SharedBases, rows_of, trainer_of
 
 from .models import random_adapter, save_bert, texts_of
 
@@ -83,3 +83,18 @@ def test_a_broken_file_at_the_start_is_an_error(config, tmp_path):
     (tmp_path / "rows.jsonl").write_text("")
     with pytest.raises(DataError, match="no rows"):
         trainer_of(config)
+
+
+def test_nodes_in_one_process_load_one_model_for_each_that_their_files_ask_for(config, tmp_path):
+    bases = SharedBases()
+    trainers = [trainer_of(config, bases=bases) for _ in range(2)]
+    every_layer = (tmp_path / "node.toml").read_text().replace('layers = "top-1"', "")
+    (tmp_path / "other.toml").write_text(every_layer)
+    trainers.append(trainer_of(load_node_config(tmp_path / "other.toml"), bases=bases))
+    assert trainers[0].model is trainers[1].model
+    assert trainers[0].model is not trainers[2].model
+    alone = trainer_of(config)
+    adapter = random_adapter(alone.description, 2)
+    expected = alone.evaluate(adapter, None).losses
+    trainers[0].evaluate(random_adapter(alone.description, 5), None)
+    assert trainers[1].evaluate(adapter, None).losses == expected
