@@ -61,10 +61,12 @@ def prior_shift(window: Summary, reference: Summary) -> Prior:
 
 
 def uninformed_loss(summary: Summary) -> float | None:
-    """Return the loss of one who knows the window's label frequencies and nothing else.
+    """Return the loss of one who has learned nothing from the federation, in nats per row.
 
-    It is the entropy -sum_c (n_c / n) ln(n_c / n), in nats: an adapter whose loss is above it
-    contradicts the labels rather than finding them hard. None without classes.
+    With classes that is one who knows the window's label frequencies and nothing else: the entropy
+    -sum_c (n_c / n) ln(n_c / n). Without, as for language models, it is the base model itself, if
+    the summary says how it did. An adapter whose loss is above it contradicts the rows rather than
+    finding them hard. None where it is not known.
 
     Raises:
         Nothing.
@@ -75,7 +77,8 @@ def uninformed_loss(summary: Summary) -> float | None:
         0.6931
     """
     if not summary.class_counts:
-        return None
+        base = summary.base_loss_sum
+        return None if base is None else base / summary.count
     shares = [count / summary.count for count in summary.class_counts if count]
     return -math.fsum(share * math.log(share) for share in shares)
 

@@ -26,6 +26,7 @@ def summarise(
     labels: _Rows | None = None,
     correct: _Rows | None = None,
     features: Tensor | None = None,
+    base_losses: _Rows | None = None,
 ) -> Summary:
     """Sum up a window of n rows: losses, and where there are any, labels and features.
 
@@ -41,6 +42,7 @@ def summarise(
             ignored if it has none.
         correct: (n,), whether each row was predicted rightly; used with labels only.
         features: (n, width), any floating dtype and device, of the frozen base model.
+        base_losses: (n,), as `losses`, of the base model without any adapter.
 
     Returns:
         Sums over the rows, taken in float64 on the CPU; vectors rounded to float32 once.
@@ -48,7 +50,7 @@ def summarise(
     Raises:
         ArgumentError: no rows, a label outside the classes, no labels where the spec has classes,
             or values that are not numbers.
-        ShapeError: not one loss, label, correctness or feature vector per row.
+        ShapeError: not one loss, base loss, label, correctness or feature vector per row.
         NotFiniteError: NaN or infinity in the features.
 
     Example:
@@ -83,11 +85,14 @@ def summarise(
         spread_sum=sums.square_sum,
         spread_cube_sum=sums.cube_sum,
         spread_count=sums.count,
+        base_loss_sum=None
+        if base_losses is None
+        else float(_clipped(base_losses, spec.max_loss, count).sum()),
     )
 
 
-def _clipped(losses: _Rows, max_loss: float) -> Tensor:
-    values = _vector("losses", losses, dtype=torch.float64)
+def _clipped(losses: _Rows, max_loss: float, count: int | None = None) -> Tensor:
+    values = _vector("losses", losses, count, dtype=torch.float64)
     if not 1 <= values.numel() <= MAX_COUNT:
         raise ArgumentError("a window has 1 to 10^9 rows", got=values.numel())
     return values.nan_to_num(nan=max_loss).clamp(-max_loss, max_loss)

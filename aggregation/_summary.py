@@ -18,6 +18,7 @@ from ._summary_check import (
     check_losses,
     check_products,
     check_spread,
+    check_total,
 )
 from ._summary_codec import pack, pack_symmetric, unpack, unpack_symmetric
 from ._summary_fields import Fields, refuse
@@ -31,6 +32,7 @@ _NUMBERS = ("loss_sum", "loss_square_sum", "spread_sum", "spread_cube_sum")
 _COUNTS = ("class_counts", "correct_counts")
 _VECTORS = ("projected_sum", "projected_products", "fourier_sum")
 _NAMES = ("format", "spec", "count", "width", "spread_count", *_NUMBERS, *_COUNTS, *_VECTORS)
+_OPTIONAL = "base_loss_sum"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +62,9 @@ class Summary:
             of its features as there are frequencies.
         spread_sum, spread_cube_sum, spread_count: sums that estimate tr(C^2) and tr(C^3) of the
             Fourier features' covariance C, for `novelty`. Reveal how clustered the rows are.
+        base_loss_sum: of the clipped losses of the base model alone, in nats; None where nobody
+            asked (for classes) or where it is not known. Reveals how usual the texts are to a model
+            that everybody has.
     """
 
     spec: str
@@ -75,6 +80,7 @@ class Summary:
     spread_sum: float
     spread_cube_sum: float
     spread_count: int
+    base_loss_sum: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as what JSON can say: about 5 KB with features.
@@ -87,6 +93,8 @@ class Summary:
             if isinstance(value, Tensor):
                 value = pack_symmetric(value) if value.dim() > 1 else pack(value)
             values[name] = list(value) if name in _COUNTS else value
+        if self.base_loss_sum is not None:
+            values[_OPTIONAL] = self.base_loss_sum
         return values
 
     @classmethod
@@ -106,7 +114,7 @@ class Summary:
         Raises:
             SummaryError: otherwise; the message names the field.
         """
-        fields = Fields(values, _NAMES)
+        fields = Fields(values, _NAMES, [_OPTIONAL])
         fields.integer("format", low=FORMAT, high=FORMAT)
         if fields.text("spec") != spec.digest:
             raise refuse("spec", "of another spec", expected=spec.digest, got=fields.text("spec"))
@@ -123,7 +131,7 @@ def add(summaries: Iterable[Summary]) -> Summary:
 
     Args:
         summaries: of one spec and width, at least one, consumed once. If one has no
-            `correct_counts`, neither has the sum.
+            `correct_counts`, or no `base_loss_sum`, neither has the sum.
 
     Raises:
         NothingToAggregateError: no summaries.
@@ -177,12 +185,15 @@ def _read(fields: Fields, spec: SummarySpec, max_count: int) -> Summary:
         spread_sum=fields.number("spread_sum"),
         spread_cube_sum=fields.number("spread_cube_sum"),
         spread_count=fields.integer("spread_count", low=0, high=MAX_COUNT),
+        base_loss_sum=fields.number(_OPTIONAL) if _OPTIONAL in fields else None,
     )
 
 
 def _check(summary: Summary, spec: SummarySpec) -> None:
     count = summary.count
     check_losses(count, summary.loss_sum, summary.loss_square_sum, spec.max_loss)
+    if summary.base_loss_sum is not None:
+        check_total(_OPTIONAL, count, summary.base_loss_sum, spec.max_loss)
     check_classes(spec.classes, count, summary.class_counts, summary.correct_counts)
     if summary.width:
         bound = energy_bound(spec, summary.width)
@@ -201,6 +212,7 @@ def _plus(total: Summary, summary: Summary) -> Summary:
     if total.count + summary.count > MAX_COUNT:
         raise refuse("count", "too many rows", expected=MAX_COUNT, got=total.count + summary.count)
     has_correct = len(total.correct_counts) == len(summary.correct_counts)
+    bases = (total.base_loss_sum, summary.base_loss_sum)
     return Summary(
         spec=total.spec,
         count=total.count + summary.count,
@@ -217,6 +229,7 @@ def _plus(total: Summary, summary: Summary) -> Summary:
         spread_sum=total.spread_sum + summary.spread_sum,
         spread_cube_sum=total.spread_cube_sum + summary.spread_cube_sum,
         spread_count=total.spread_count + summary.spread_count,
+        base_loss_sum=None if None in bases else sum(b for b in bases if b is not None),
     )
 
 

@@ -27,14 +27,24 @@ def check_losses(count: int, total: float, squares: float, max_loss: float) -> N
     Raises:
         SummaryError: otherwise.
     """
-    most = count * max_loss * (1 + _EXACT)
-    if abs(total) > most:
-        raise refuse("loss_sum", "beyond count * max_loss", expected=most, got=total)
+    most = check_total("loss_sum", count, total, max_loss)
     least = total * total / count * (1 - _EXACT)
     if squares < least:
         raise refuse("loss_square_sum", "a negative variance", expected=least, got=squares)
     if squares > most * max_loss:
         raise refuse("loss_square_sum", "beyond count * max_loss^2", got=squares)
+
+
+def check_total(field: str, count: int, total: float, max_loss: float) -> float:
+    """Check |sum| <= n max_loss, and return that bound with its slack.
+
+    Raises:
+        SummaryError: otherwise.
+    """
+    most = count * max_loss * (1 + _EXACT)
+    if abs(total) > most:
+        raise refuse(field, "beyond count * max_loss", expected=most, got=total)
+    return most
 
 
 def check_classes(

@@ -31,24 +31,35 @@ def show(value: object) -> str:
 class Fields:
     """The fields of one JSON object, each read once with its type and range.
 
+    Args:
+        values: what came.
+        names: the fields that must be there.
+        optional: the fields that may be there.
+
     Raises:
-        SummaryError: not an object, or not exactly the names that were expected.
+        SummaryError: not an object, a field missing, or one that is not expected.
 
     Example:
         >>> Fields({"count": 3}, ["count"]).integer("count", low=1, high=9)
         3
     """
 
-    def __init__(self, values: object, names: Collection[str]) -> None:
+    def __init__(
+        self, values: object, names: Collection[str], optional: Collection[str] = ()
+    ) -> None:
         if not isinstance(values, Mapping):
             raise SummaryError("expected a JSON object", got=type(values).__name__)
         self._values = cast("Mapping[object, object]", values)
         for name in names:
             if name not in self._values:
                 raise refuse(name, "missing")
-        unknown = [show(name) for name in self._values if name not in names]
+        unknown = [show(name) for name in self._values if name not in (*names, *optional)]
         if unknown:
             raise SummaryError("unknown field", got=unknown[0])
+
+    def __contains__(self, name: str) -> bool:
+        """Whether an optional field is there."""
+        return name in self._values
 
     def value(self, name: str) -> object:
         """Return a field as it is."""

@@ -4,7 +4,8 @@ A task to evaluate may ask for a window in its configuration: `{"window": {"spec
 is then a summary of the rows that the trainer holds out, as one canonical JSON blob. The losses of
 each row stay here, under the digest of the version that was scored. A later task with
 `{"window": {"spec": …, "against": DIGEST}}` scores another version on the same rows, and its answer
-has only the sums over the differences, row by row.
+has only the sums over the differences, row by row. `{"window": {"spec": …, "base": true}}` asks for
+the base model's own loss besides, where rows have tokens.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
+from ._base_losses import BaseLosses, row_scores
 from ._durable import write_durably
 from ._errors import StateError, TaskRefused
 from ._protocol import TaskEnvelope, canonical_json
@@ -41,6 +43,7 @@ class Windows:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._kept: dict[str, dict[str, Any]] = {}
+        self._base = BaseLosses()
 
     def answer(self, task: TaskEnvelope, evaluation: Evaluation, trainer: Trainer) -> bytes:
         """Return the blob that answers a task with a window; b"" for one without.
@@ -58,7 +61,8 @@ class Windows:
         rows = _rows(evaluation, trainer)
         if is_comparison(task):
             return self._compare(asked, scores, rows)
-        answer = _summary(_spec(asked), evaluation, scores, trainer)
+        base = self._base.of(evaluation, rows, trainer) if asked.get("base") is True else None
+        answer = _summary(_spec(asked), evaluation, scores, trainer, base)
         self._keep(task.start_digest, {"rows": rows, "scores": scores})
         return answer
 
@@ -113,16 +117,12 @@ def is_comparison(task: TaskEnvelope) -> bool:
     return isinstance(window, Mapping) and "against" in window
 
 
-def row_scores(evaluation: Evaluation) -> list[float]:
-    """Return each row's loss in nats; for language models per token."""
-    if evaluation.tokens is None:
-        return [float(loss) for loss in evaluation.losses]
-    pairs = zip(evaluation.losses, evaluation.tokens, strict=True)
-    return [float(loss) / max(tokens, 1) for loss, tokens in pairs]
-
-
 def _summary(
-    spec: SummarySpec, evaluation: Evaluation, scores: Sequence[float], trainer: Trainer
+    spec: SummarySpec,
+    evaluation: Evaluation,
+    scores: Sequence[float],
+    trainer: Trainer,
+    base_losses: Sequence[float] | None,
 ) -> bytes:
     """Return the summary, or nothing where these rows have none: the metrics are worth a reply."""
     from ..aggregation import AdapterError, summarise
@@ -135,6 +135,7 @@ def _summary(
             labels=evaluation.labels,
             correct=evaluation.correct,
             features=None if features is None else features(None),
+            base_losses=base_losses,
         )
     except AdapterError as error:
         _log.warning("no_summary", reason=str(error))

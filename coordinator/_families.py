@@ -121,7 +121,10 @@ class Family:
 
     def window(self) -> dict[str, Any]:
         """Return what an evaluation task asks of a node about its window."""
-        return {"spec": dict(self.spec)}
+        return {
+            "spec": dict(self.spec),
+            **({"base": True} if self.spec.get("classes") == 0 else {}),
+        }
 
     def comparison(self, identity: str) -> dict[str, Any]:
         """Return what a probe asks of a node: to compare with its own adapter, on its window."""

@@ -96,6 +96,11 @@ def test_the_uninformed_loss_is_the_entropy_of_the_labels():
     assert uninformed_loss(summarise(SummarySpec(7), [1.0])) is None
 
 
+def test_without_classes_the_uninformed_loss_is_that_of_the_base_model():
+    rows = summarise(SummarySpec(7), [1.0, 1.0], base_losses=[3.0, 4.0])
+    assert uninformed_loss(rows) == 3.5
+
+
 def test_balanced_accuracy_weighs_classes_alike_and_skips_absent_ones():
     assert balanced_accuracy(counted(90, 10, 0, correct=(90, 5, 0))) == 0.75
     assert balanced_accuracy(counted(4, 4, correct=(0, 0))) == 0.0

@@ -101,6 +101,24 @@ def test_a_sum_knows_correctness_only_if_all_its_parts_do():
     assert add([one, one]).correct_counts == tuple(2 * count for count in one.correct_counts)
 
 
+def test_the_base_models_loss_adds_up_if_all_parts_have_it_and_is_not_sent_where_none_has():
+    one = summarise(PLAIN, [0.5, 1.5], base_losses=[2.0, 12.0])
+    assert one.base_loss_sum == 2.0 + 10.0  # clipped
+    again = Summary.from_json(json.loads(json.dumps(one.to_json())), PLAIN)
+    assert_same(one, again)
+    assert add([one, again]).base_loss_sum == 24.0
+    without = summarise(PLAIN, [0.5, 1.5])
+    assert add([one, without]).base_loss_sum is add([without, one]).base_loss_sum is None
+    assert "base_loss_sum" not in without.to_json()
+
+
+@pytest.mark.parametrize("bad", [20.1, -20.1, math.nan, None, "1"])
+def test_a_loss_of_the_base_model_that_no_rows_can_give_is_refused(bad: object):
+    values = summarise(PLAIN, [0.5, 1.5], base_losses=[2.0, 3.0]).to_json()
+    with pytest.raises(SummaryError, match=r"^base_loss_sum: "):
+        Summary.from_json(values | {"base_loss_sum": bad}, PLAIN)
+
+
 def test_summaries_that_do_not_belong_together_are_not_added():
     one = summary_of(9)
     others = [

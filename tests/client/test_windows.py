@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from polyrank.aggregation import Summary, SummarySpec
-from polyrank.client import Evaluation
+from polyrank.aggregation import Adapter, Summary, SummarySpec
+from polyrank.client import Evaluation, ModelDescription
 from polyrank.client._errors import TaskRefused
 from polyrank.client._protocol import TaskEnvelope
 from polyrank.client._windows import KEPT_WINDOWS, Windows, row_scores
@@ -108,3 +108,59 @@ def test_a_window_that_cannot_be_read_is_refused_and_one_not_asked_for_is_not_ma
 
 def test_language_models_are_scored_per_token() -> None:
     assert row_scores(Evaluation([6.0, 1.0], tokens=[3, 0])) == [2.0, 1.0]
+
+
+class Texts(Rows):
+    """A trainer of a language model: rows of three, two and one tokens."""
+
+    def __init__(self) -> None:
+        self.description = ModelDescription("f" * 64, {"layer": (4, 3)}, {"head": (2,)})
+        self.scored: list[Adapter] = []
+
+    def evaluate(self, adapter: Adapter, rows: Sequence[int] | None = None) -> Evaluation:
+        assert rows is None
+        self.scored.append(adapter)
+        return Evaluation([6.0, 8.0, 9.0], tokens=[3, 2, 1])
+
+
+PLAIN = SummarySpec(7, max_loss=5.0)
+TEXT = Evaluation([1.5, 1.0, 1.0], tokens=[3, 2, 1])
+
+
+def text_answer(windows: Windows, texts: Texts, digest: str, **window: Any) -> Summary:
+    asked = task(digest, spec=PLAIN.to_json(), **window)
+    trainer: Any = texts
+    sent = json.loads(windows.answer(asked, TEXT, trainer))
+    return Summary.from_json(sent["summary"], PLAIN)
+
+
+def test_the_base_model_scores_a_language_models_window_once_for_the_same_rows() -> None:
+    windows, texts = Windows(None), Texts()
+    first = text_answer(windows, texts, "a", base=True)
+    assert first.base_loss_sum == pytest.approx(2.0 + 4.0 + 5.0), "per token, and clipped"
+    (adapter,) = texts.scored
+    assert (adapter.factors["layer"].rank, adapter.shapes) == (0, {"layer": (4, 3)})
+    assert not adapter.dense["head"].any()
+    assert text_answer(windows, texts, "b", base=True).base_loss_sum == first.base_loss_sum
+    assert len(texts.scored) == 1
+    texts.data_version += 1
+    text_answer(windows, texts, "b", base=True)
+    assert len(texts.scored) == 2
+
+
+def test_rows_that_may_have_changed_unseen_are_scored_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(Rows, "data_version")
+    windows, texts = Windows(None), Texts()
+    for _ in range(2):
+        text_answer(windows, texts, "a", base=True)
+    assert len(texts.scored) == 2
+
+
+def test_the_base_model_is_left_alone_where_nobody_asks_or_rows_have_classes() -> None:
+    texts = Texts()
+    assert text_answer(Windows(None), texts, "a").base_loss_sum is None
+    sent = answer(Windows(None), OWN, "a", base=True)
+    assert Summary.from_json(sent["summary"], SPEC).base_loss_sum is None
+    assert not texts.scored
