@@ -18,6 +18,7 @@ from ._latest import LatestAdapters, VersionInfo
 from ._reachability import Reachability
 from ._state import NodeState
 from ._trainer import Trainer
+from ._versions import Versions
 from ._windows import Windows
 from ._work import Worker
 
@@ -50,6 +51,7 @@ class AdaptationClient:
             trainer,
             latest=self._latest,
             windows=Windows(config.state_dir / "windows"),
+            versions=Versions(config.state_dir / "versions"),
             on_version=on_version,
         )
         self._stopping = threading.Event()

@@ -6,6 +6,9 @@ each row stay here, under the digest of the version that was scored. A later tas
 `{"window": {"spec": …, "against": DIGEST}}` scores another version on the same rows, and its answer
 has only the sums over the differences, row by row. `{"window": {"spec": …, "base": true}}` asks for
 the base model's own loss besides, where rows have tokens.
+
+A window with `"gate": {"digest": DIGEST}` asks besides how the version does against that one, which
+a node that still has its bytes scores on the same rows: the answer has the sums under `"gate"`.
 """
 
 from __future__ import annotations
@@ -26,9 +29,9 @@ from ._protocol import TaskEnvelope, canonical_json
 from ._trainer import Evaluation, Trainer
 
 if TYPE_CHECKING:
-    from ..aggregation import SummarySpec
+    from ..aggregation import Paired, SummarySpec
 
-KEPT_WINDOWS = 4
+KEPT_WINDOWS = 6
 _log = structlog.get_logger(__name__)
 
 
@@ -45,8 +48,20 @@ class Windows:
         self._kept: dict[str, dict[str, Any]] = {}
         self._base = BaseLosses()
 
-    def answer(self, task: TaskEnvelope, evaluation: Evaluation, trainer: Trainer) -> bytes:
+    def answer(
+        self,
+        task: TaskEnvelope,
+        evaluation: Evaluation,
+        trainer: Trainer,
+        gate: Evaluation | None = None,
+    ) -> bytes:
         """Return the blob that answers a task with a window; b"" for one without.
+
+        Args:
+            task: to evaluate a version.
+            evaluation: of that version.
+            trainer: whose rows were scored.
+            gate: the evaluation of the version that `gated_by` names, on the same rows.
 
         Raises:
             TaskRefused: the task's window cannot be read, or the rows that it compares on are gone.
@@ -62,24 +77,25 @@ class Windows:
         if is_comparison(task):
             return self._compare(asked, scores, rows)
         base = self._base.of(evaluation, rows, trainer) if asked.get("base") is True else None
-        answer = _summary(_spec(asked), evaluation, scores, trainer, base)
+        spec = _spec(asked)
+        answer = _summary(spec, evaluation, scores, trainer, base)
+        stable = gated_by(task)
+        if gate is not None and stable is not None and _rows(gate, trainer) == rows:
+            earlier = row_scores(gate)
+            self._keep(stable, {"rows": rows, "scores": earlier})
+            if answer:
+                answer["gate"] = asdict(_paired(earlier, scores, spec))
         self._keep(task.start_digest, {"rows": rows, "scores": scores})
-        return answer
+        return canonical_json(answer) if answer else b""
 
     def _compare(self, window: Mapping[str, Any], scores: Sequence[float], rows: str) -> bytes:
-        from ..aggregation import paired
-
         own = self._load(str(window["against"]))
         if own is None or own["rows"] != rows or len(own["scores"]) != len(scores):
             raise TaskRefused(
                 "window_gone", "the rows to compare on have changed: a new round asks"
             )
-        limit = _spec(window).max_loss
-        differences = [
-            min(mine, limit) - min(other, limit)
-            for mine, other in zip(own["scores"], scores, strict=True)
-        ]
-        return canonical_json({"paired": asdict(paired(differences, limit=limit))})
+        found = _paired(own["scores"], scores, _spec(window))
+        return canonical_json({"paired": asdict(found)})
 
     def _keep(self, digest: str, window: dict[str, Any]) -> None:
         self._kept[digest] = window
@@ -117,13 +133,41 @@ def is_comparison(task: TaskEnvelope) -> bool:
     return isinstance(window, Mapping) and "against" in window
 
 
+def gated_by(task: TaskEnvelope) -> str | None:
+    """Return the digest of the version that a window is to be compared with as well, if any.
+
+    Raises:
+        TaskRefused: it cannot be read.
+    """
+    window: object = task.config.get("window")
+    gate: object = cast("Mapping[str, Any]", window).get("gate") if _is_table(window) else None
+    if gate is None:
+        return None
+    digest: object = cast("Mapping[str, Any]", gate).get("digest") if _is_table(gate) else None
+    if not isinstance(digest, str) or len(digest) != 64 or not digest.isalnum():
+        raise TaskRefused("bad_window", "gate is a table with the digest of a version")
+    return digest
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def row_scores(evaluation: Evaluation) -> list[float]:
+    """Return each row's loss in nats; for language models per token."""
+    if evaluation.tokens is None:
+        return [float(loss) for loss in evaluation.losses]
+    pairs = zip(evaluation.losses, evaluation.tokens, strict=True)
+    return [float(loss) / max(tokens, 1) for loss, tokens in pairs]
+
+
 def _summary(
     spec: SummarySpec,
     evaluation: Evaluation,
     scores: Sequence[float],
     trainer: Trainer,
     base_losses: Sequence[float] | None,
-) -> bytes:
+) -> dict[str, Any]:
     """Return the summary, or nothing where these rows have none: the metrics are worth a reply."""
     from ..aggregation import AdapterError, summarise
 
@@ -139,8 +183,17 @@ def _summary(
         )
     except AdapterError as error:
         _log.warning("no_summary", reason=str(error))
-        return b""
-    return canonical_json({"summary": summary.to_json()})
+        return {}
+    return {"summary": summary.to_json()}
+
+
+def _paired(own: Sequence[float], other: Sequence[float], spec: SummarySpec) -> Paired:
+    """Sum up own less other, row by row, each clipped: what the other gains."""
+    from ..aggregation import paired
+
+    limit = spec.max_loss
+    differences = [min(x, limit) - min(y, limit) for x, y in zip(own, other, strict=True)]
+    return paired(differences, limit=limit)
 
 
 def _spec(window: Mapping[str, Any]) -> SummarySpec:

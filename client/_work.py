@@ -24,8 +24,9 @@ from ._errors import ClientError, ProtocolError, TaskRefused
 from ._latest import LatestAdapters, VersionInfo
 from ._metrics import metrics_of
 from ._protocol import TaskEnvelope, blob_digest
-from ._trainer import ModelDescription, Progress, Trainer, TrainTask
-from ._windows import Windows, is_comparison
+from ._trainer import Evaluation, ModelDescription, Progress, Trainer, TrainTask
+from ._versions import Versions
+from ._windows import Windows, gated_by, is_comparison
 
 Blob = bytes | bytearray | memoryview
 OnVersion = Callable[[Any, VersionInfo], None]
@@ -52,12 +53,14 @@ class Worker:
         *,
         latest: LatestAdapters,
         windows: Windows | None = None,
+        versions: Versions | None = None,
         on_version: OnVersion | None = None,
     ) -> None:
         self.config = config
         self.trainer = trainer
         self._latest = latest
         self._windows = windows or Windows(None)
+        self._versions = versions or Versions(None)
         self._on_version = on_version
         self._described = trainer.description
 
@@ -74,7 +77,7 @@ class Worker:
             self._refresh()
         if task.kind == "train":
             return self._train(task, state, progress)
-        return self._evaluate(task, state)
+        return self._evaluate(task, state, blob)
 
     def _refresh(self) -> None:
         """Let the trainer look whether its rows have changed, if it knows how to."""
@@ -113,14 +116,32 @@ class Worker:
         rank = max(result.adapter.ranks.values(), default=0)
         return Outcome(data, result.num_examples, _finite(result.metrics), rank)
 
-    def _evaluate(self, task: TaskEnvelope, state: Adapter) -> Outcome:
+    def _evaluate(self, task: TaskEnvelope, state: Adapter, blob: Blob) -> Outcome:
         evaluation = self.trainer.evaluate(state, None)
         metrics = metrics_of(evaluation)
         if task.stable:
             self._keep(task, state, metrics)
-        answer = self._windows.answer(task, evaluation, self.trainer)
+        gate = None
+        if "window" in task.config and not is_comparison(task):
+            gate = self._evaluate_gate(task, blob)
+        answer = self._windows.answer(task, evaluation, self.trainer, gate)
         rank = max(state.ranks.values(), default=0)
         return Outcome(answer, len(evaluation.losses), metrics, rank)
+
+    def _evaluate_gate(self, task: TaskEnvelope, blob: Blob) -> Evaluation | None:
+        """Score the stable version on the same rows, if its bytes are here; keep the new ones."""
+        stable = gated_by(task)
+        data = None if stable is None else self._versions.get(task.adapter, stable)
+        beside = () if stable is None else (stable,)
+        self._versions.keep(task.adapter, task.start_digest, blob, beside=beside)
+        if data is None:
+            return None
+        try:
+            earlier = decode(data, Limits(max_bytes=_max_bytes(task, self.config)))
+        except AdapterError as error:  # it was scored once: not worth more than a line in the log
+            _log.warning("kept_version_unreadable", digest=stable, reason=str(error))
+            return None
+        return self.trainer.evaluate(earlier, None)
 
     def _keep(self, task: TaskEnvelope, state: Adapter, metrics: Mapping[str, float]) -> None:
         info = VersionInfo(

@@ -21,6 +21,7 @@ _ROUNDING = 1e-6
 def check_window(answer: Incoming, task: TaskEnvelope) -> dict[str, Any] | None:
     """Return what goes on record of a window: `{"summary": …}`, `{"paired": …}`, or None.
 
+    Beside a summary there is `{"gate": …}` if the task asked for it and the node could say it.
     None when the task asked for none, or the node's software does not know windows.
 
     Raises:
@@ -34,7 +35,10 @@ def check_window(answer: Incoming, task: TaskEnvelope) -> dict[str, Any] | None:
         spec = SummarySpec.from_json(window["spec"])
         if "against" in window:
             return {"paired": asdict(_paired(values.get("paired"), spec))}
-        return {"summary": _summary(values.get("summary"), spec).to_json()}
+        found: dict[str, Any] = {"summary": _summary(values.get("summary"), spec).to_json()}
+        if "gate" in window and "gate" in values:
+            found["gate"] = asdict(_paired(values["gate"], spec))
+        return found
     except AdapterError as error:
         raise BadReply(f"the answer about the window cannot be used: {error}") from error
 

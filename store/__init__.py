@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         MemberRecord,
         NewDecision,
     )
+    from ._gate_evidence import DomainEvidence, GateEvidence, RecallEvidence
     from ._grpc_server import Server, serve
     from ._ledger import Ledger
     from ._policy import AdaptationPolicy
@@ -110,6 +111,7 @@ _HOME = {
     **dict.fromkeys(_RECORDS.split(), "_records"),
     **dict.fromkeys(_FAMILIES.split(), "_family_records"),
     **dict.fromkeys(_REVIEW.split(), "_review"),
+    **dict.fromkeys(("DomainEvidence", "GateEvidence", "RecallEvidence"), "_gate_evidence"),
     **dict.fromkeys(("Probe", "RankTrial", "Trial", "questions"), "_questions"),
     **dict.fromkeys(("Choice", "choices_to_json"), "_decide_choice"),
     "AdaptationPolicy": "_policy",
@@ -144,11 +146,13 @@ __all__ = [
     "Decision",
     "DecisionStep",
     "DenseSpec",
+    "DomainEvidence",
     "DriverRecord",
     "Event",
     "Evidence",
     "FamilyRecord",
     "FilterError",
+    "GateEvidence",
     "InvalidBlob",
     "InvalidValue",
     "Ledger",
@@ -170,6 +174,7 @@ __all__ = [
     "ProfileMismatch",
     "RankEvidence",
     "RankTrial",
+    "RecallEvidence",
     "RefError",
     "Registry",
     "RegistryInfo",

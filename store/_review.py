@@ -7,10 +7,9 @@ times are counted in reviews. Every value is checked when it is made (`_decide_f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from ._decide_fields import (
     Bytes,
@@ -24,10 +23,11 @@ from ._decide_fields import (
     Ref,
     Share,
 )
+from ._decide_order import in_order as _order
+from ._decide_order import known as _known
 from ._errors import InvalidValue
+from ._gate_evidence import GateEvidence, RecallEvidence
 from ._json import EMPTY
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,9 @@ class MemberEvidence(Checked):
         provisional: no merge trial has decided yet whether it stays.
         trials: other member -> number of the review that had their last trial.
         pinned: number of the review that last pinned a version of it; None: none did.
+        stable: the version that its nodes serve; None where versions are not gated.
+        previous: the version that was stable before that one; None: there is none.
+        recalled: number of the review that last looked whether `previous` does better.
     """
 
     adapter: Name
@@ -63,6 +66,9 @@ class MemberEvidence(Checked):
     provisional: bool = False
     trials: Mapping[Name, Count] = EMPTY
     pinned: Count | None = None
+    stable: Count | None = None
+    previous: Count | None = None
+    recalled: Count | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +227,8 @@ class Review(Checked):
         quiet: member -> number of its other nodes with a window in this review.
         trials: the merge trials that were made for this review.
         ranks: the spectra that are worth a choice.
+        gates: candidates against the stable versions, one for each member that has both.
+        recalls: earlier versions, tried where nodes are in harm.
     """
 
     family: Name
@@ -230,6 +238,8 @@ class Review(Checked):
     quiet: Mapping[Name, Count] = EMPTY
     trials: tuple[TrialEvidence, ...] = ()
     ranks: tuple[RankEvidence, ...] = ()
+    gates: tuple[GateEvidence, ...] = ()
+    recalls: tuple[RecallEvidence, ...] = ()
 
     def __post_init__(self) -> None:
         Checked.__post_init__(self)
@@ -237,6 +247,8 @@ class Review(Checked):
         _order(self, "nodes", lambda node: (node.identity,))
         _order(self, "trials", lambda trial: tuple(sorted((trial.keep, trial.absorb))))
         _order(self, "ranks", lambda rank: (rank.adapter,))
+        _order(self, "gates", lambda gate: (gate.adapter,))
+        _order(self, "recalls", lambda recall: (recall.adapter,))
         self._check_root()
         self._check_names()
 
@@ -251,26 +263,10 @@ class Review(Checked):
         members = {member.adapter for member in self.members}
         _known(self.nodes, lambda node: node.adapter, members, "nodes")
         _known(self.ranks, lambda rank: rank.adapter, members, "ranks")
+        _known(self.gates, lambda gate: gate.adapter, members, "gates")
+        _known(self.recalls, lambda recall: recall.adapter, members, "recalls")
         _known(self.quiet, lambda name: name, members, "quiet")
         for i, node in enumerate(self.nodes):
             _known(node.probes, lambda probe: probe.adapter, members, f"nodes[{i}].probes")
         for i, trial in enumerate(self.trials):
             _known((trial.keep, trial.absorb), lambda name: name, members, f"trials[{i}]")
-
-
-def _order(value: Checked, name: str, key: Callable[[Any], tuple[str, ...]]) -> None:
-    """Sort a tuple of a value by what must be unique in it."""
-    items: tuple[Any, ...] = getattr(value, name)
-    if len(items) < 2:
-        return
-    ordered = tuple(sorted(items, key=key))
-    for before, after in pairwise(ordered):
-        if key(before) == key(after):
-            raise InvalidValue(name, f"{' and '.join(key(after))} is there twice")
-    object.__setattr__(value, name, ordered)
-
-
-def _known(items: Iterable[Item], name: Callable[[Item], str], known: set[str], field: str) -> None:
-    for item in items:
-        if name(item) not in known:
-            raise InvalidValue(field, f"{name(item)} is not one of the members")

@@ -62,6 +62,33 @@ def test_another_version_is_compared_row_by_row_on_the_same_rows() -> None:
     assert sent["paired"]["square_sum"] == pytest.approx(sum(d * d for d in differences))
 
 
+def test_a_gate_says_what_serving_the_version_gains_on_the_same_rows() -> None:
+    windows, trainer = Windows(None), Rows()
+    asked = task("b", gate={"digest": "a" * 64})
+    sent = json.loads(windows.answer(asked, OTHER, trainer, OWN))  # type: ignore[arg-type]
+    differences = [0.5 - 0.25, 1.0 - 1.5, 2.0 - 1.0]  # stable minus candidate, each clipped to 2
+    assert set(sent) == {"summary", "gate"}
+    assert sent["gate"]["sum"] == pytest.approx(sum(differences))
+    assert sent["gate"]["square_sum"] == pytest.approx(sum(d * d for d in differences))
+    later = answer(windows, OWN, "c", against="a" * 64)
+    assert later["paired"] == {"count": 3, "sum": 0.0, "square_sum": 0.0}, "its rows are kept"
+
+
+@pytest.mark.parametrize("gate", [7, {}, {"digest": 7}, {"digest": "../" + "a" * 61}])
+def test_a_gate_that_cannot_be_read_is_refused(gate: object) -> None:
+    trainer: Any = Rows()
+    with pytest.raises(TaskRefused, match="gate"):
+        Windows(None).answer(task("b", gate=gate), OTHER, trainer)
+
+
+def test_without_the_other_version_or_with_other_rows_there_is_no_gate() -> None:
+    trainer: Any = Rows()
+    asked = task("b", gate={"digest": "a" * 64})
+    other = Evaluation(OWN.losses, OWN.correct, [1, 0, 1])
+    for earlier in (None, other):
+        assert set(json.loads(Windows(None).answer(asked, OTHER, trainer, earlier))) == {"summary"}
+
+
 def test_a_comparison_survives_a_restart(tmp_path: Path) -> None:
     answer(Windows(tmp_path), OWN, "a")
     sent = answer(Windows(tmp_path), OTHER, "b", against="a" * 64)
@@ -90,7 +117,7 @@ def test_without_the_same_rows_a_comparison_is_refused(tmp_path: Path, damage: s
 
 def test_only_the_last_windows_are_kept(tmp_path: Path) -> None:
     windows = Windows(tmp_path)
-    for digest in "abcdef":
+    for digest in "abcdef12":
         answer(windows, OWN, digest)
     assert len(list(tmp_path.iterdir())) == KEPT_WINDOWS
     with pytest.raises(TaskRefused):

@@ -1,13 +1,24 @@
 """One task carried out, or refused in one clear line: the node's checks, with a real trainer."""
 
 import dataclasses
+import json
 import pickle
 
 import pytest
 import torch
-from polyrank.aggregation import Adapter, Factors, decode, empty, encode, next_state, warm_start
+from polyrank.aggregation import (
+    Adapter,
+    Factors,
+    SummarySpec,
+    decode,
+    empty,
+    encode,
+    next_state,
+    warm_start,
+)
 from polyrank.client import ClientConfig, Evaluation, TaskRefused, TrainResult
 from polyrank.client._latest import LatestAdapters
+from polyrank.client._protocol import TaskEnvelope, blob_digest
 from polyrank.client._work import Worker, one_line
 
 from .federation import evaluate, state_of, train
@@ -178,6 +189,32 @@ def test_a_stable_version_is_kept_and_announced(tmp_path):
     assert path == LatestAdapters(tmp_path).path("demo") == LatestAdapters(tmp_path).path()
     assert (info.adapter, info.number) == ("demo", 4)
     assert info.metrics["accuracy"] <= 1
+
+
+def gated(blob, stable, **settings):
+    window = {"spec": SummarySpec(1, classes=2).to_json(), **settings}
+    if stable is not None:
+        window["gate"] = {"digest": blob_digest(stable)}
+    return TaskEnvelope.create(
+        "evaluate", adapter="demo", identity=ME, start_digest=blob_digest(blob),
+        blob_digest=blob_digest(blob), config={"window": window},
+    )  # fmt: skip
+
+
+def test_a_candidate_is_compared_with_the_stable_version_whose_bytes_are_kept(tmp_path):
+    state = decode(state_of())
+    worse = Adapter({"hidden": Factors(5 * torch.ones(16, 2), torch.ones(2, 8))}, state.dense)
+    first, second = encode(state), encode(worse)
+    node = worker(tmp_path)
+    assert "gate" not in json.loads(run(node, gated(first, None), first).blob)
+    found = json.loads(run(node, gated(second, first), second).blob)
+    own = [
+        e.losses for e in (node.trainer.evaluate(state, None), node.trainer.evaluate(worse, None))
+    ]
+    differences = [min(x, 10.0) - min(y, 10.0) for x, y in zip(*own, strict=True)]
+    assert found["gate"]["sum"] == pytest.approx(sum(differences), rel=1e-5)
+    forgetful = worker(tmp_path)
+    assert "gate" not in json.loads(run(forgetful, gated(second, first), second).blob)
 
 
 def test_an_error_in_the_owners_callback_costs_nothing(tmp_path):

@@ -40,6 +40,14 @@ def test_a_comparison_goes_on_record() -> None:
     assert check({"paired": paired}, against="a" * 64) == {"paired": paired}
 
 
+def test_a_gate_goes_on_record_beside_the_summary_if_it_was_asked_for() -> None:
+    paired = {"count": 4, "sum": 0.5, "square_sum": 0.25}
+    answer = {"summary": summary(), "gate": paired}
+    assert check(answer, gate={"digest": "a" * 64}) == answer
+    assert check({"summary": summary()}, gate={"digest": "a" * 64}) == {"summary": summary()}
+    assert check(answer) == {"summary": summary()}, "nobody asked"
+
+
 def test_a_node_that_knows_no_windows_says_nothing_and_is_not_refused() -> None:
     assert check(b"") is None
 
@@ -87,3 +95,5 @@ def test_what_cannot_be_a_summary_is_a_bad_reply_that_says_why(answer: object, s
 def test_what_cannot_be_a_comparison_is_a_bad_reply(paired: object) -> None:
     with pytest.raises(BadReply, match="window"):
         check({"paired": paired}, against="a" * 64)
+    with pytest.raises(BadReply, match="window"):
+        check({"summary": summary(), "gate": paired}, gate={"digest": "a" * 64})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polyrank.store import InvalidValue, Review
+from polyrank.store import GateEvidence, InvalidValue, Review
 from store_reviews import (
     harmed,
     member,
@@ -165,3 +165,32 @@ def test_what_is_wrong_is_found_when_a_value_is_made_not_when_it_is_used():
         probe("demo/2", float("nan"))
     with pytest.raises(InvalidValue, match="probes: demo/2 is there twice"):
         quiet("ann", probes=(probe("demo/2", 0.1), probe("demo/2", 0.2)))
+
+
+def compared(**values: Any) -> GateEvidence:
+    first: dict[str, Any] = {"adapter": "demo", "candidate": 8, "stable": 7}
+    return GateEvidence(**first | values)
+
+
+def test_what_domains_say_of_a_candidate_is_sorted_and_left_out_where_there_is_none():
+    domains = [
+        {"name": name, "rows": 80, "identities": 1, "loss_change": 0.1, "standard_error": 0.02}
+        for name in ("movies", "books")
+    ]
+    made = review(gates=(compared(compared=2, domains=domains),))
+    assert [domain.name for domain in made.gates[0].domains] == ["books", "movies"]
+    assert Review.from_json(json.loads(made.canonical())) == made
+    assert "gates" not in review().to_json()
+    assert "recalls" not in review().to_json()
+
+
+def test_comparisons_that_cannot_be_are_refused():
+    domain = {"name": "a", "rows": 1, "identities": 1, "loss_change": 0.0, "standard_error": 0.0}
+    with pytest.raises(InvalidValue, match="domains: 1 of 0 that compared"):
+        compared(domains=(domain,))
+    with pytest.raises(InvalidValue, match="a is there twice"):
+        compared(compared=2, domains=(domain, domain))
+    with pytest.raises(InvalidValue, match="demo/9 is not one of the members"):
+        review(gates=(compared(adapter="demo/9"),))
+    with pytest.raises(InvalidValue, match="demo is there twice"):
+        review(gates=(compared(), compared(candidate=9)))
