@@ -153,14 +153,6 @@ def _is_table(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
-def row_scores(evaluation: Evaluation) -> list[float]:
-    """Return each row's loss in nats; for language models per token."""
-    if evaluation.tokens is None:
-        return [float(loss) for loss in evaluation.losses]
-    pairs = zip(evaluation.losses, evaluation.tokens, strict=True)
-    return [float(loss) / max(tokens, 1) for loss, tokens in pairs]
-
-
 def _summary(
     spec: SummarySpec,
     evaluation: Evaluation,
