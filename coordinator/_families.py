@@ -102,9 +102,16 @@ class Family:
             self.approved = self._ledger.open_decisions(self.root)
 
     def member_of(self, identity: str) -> str:
-        """Return the member that a node trains and serves; newcomers begin with the root."""
+        """Return the member that a node trains and serves; newcomers begin with the root.
+
+        Where there are several members, a newcomer is placed by its first window, before it trains.
+        """
         found = self.assigned.get(identity)
         return self.root if found is None else found[0]
+
+    def is_newcomer(self, identity: str) -> bool:
+        """Say whether a node has no place yet, and could have one in several members."""
+        return identity not in self.assigned and len(self.active) > 1
 
     def watch(self, identity: str) -> Watch:
         """Return what is remembered of a node."""

@@ -144,6 +144,7 @@ class Line:
             ),
             nodes=frozenset(nodes),
             reachable=frozenset(reachable),
+            newcomers=frozenset(filter(self.family.is_newcomer, nodes) if self.family else ()),
             may_start=may_start,
         )
 

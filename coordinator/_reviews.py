@@ -147,6 +147,9 @@ class Reviews:
         finding = observe(
             window, watch, reference, family.policy, is_reference=settled, review=number
         )
+        if family.is_newcomer(window.identity):
+            evidence = replace(finding.evidence, newcomer=True)
+            finding = replace(finding, evidence=evidence, is_news=True)
         return Found(window, finding)
 
     def _windows(self, family: Family) -> Iterable[Window]:

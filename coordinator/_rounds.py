@@ -20,6 +20,8 @@ Rules:
 - An update of an abandoned round whose start is still the newest version counts towards the
   quorum of the next round, and its node is not asked again: its training is finished.
 - Each reachable node evaluates a version once, when the version is due for it.
+- A newcomer, whose place in a family is not known, evaluates before it trains: a round that has
+  nodes enough without it starts without it.
 - A line of a family starts a round only when the family says so (`may_start`): after its review.
   Probes (other nodes' evaluations of this line's versions) are sent and lapse like the rest.
 """
@@ -93,6 +95,7 @@ class LineView:
     `head` is the newest version's number (None before version 0), `head_digest` its digest and
     `head_round` the round that made it (0 for one that no round made). `nodes` are the identities
     that can be reached and may take part, `reachable` all that can be reached.
+    `newcomers` are those of `nodes` whose place among several members is not known.
     `abandoned_in_row` counts the newest rounds that were abandoned without a commit between.
     """
 
@@ -107,6 +110,7 @@ class LineView:
     waiting: tuple[WaitingView, ...] = ()
     nodes: frozenset[str] = frozenset()
     reachable: frozenset[str] = frozenset()
+    newcomers: frozenset[str] = frozenset()
     may_start: bool = True
 
 
@@ -260,8 +264,11 @@ def _start(view: LineView, now: float) -> Iterator[Action]:
     number = view.round.number + 1 if view.round else 1
     arrived = _arrived(view, view.head)
     idle = view.nodes - arrived - _busy(view, now)
-    if len(idle) + len(arrived) < max(policy.min_nodes, policy.quorum):
+    needed = max(policy.min_nodes, policy.quorum) - len(arrived)
+    if len(idle) < needed:
         return
+    placed = idle - _unplaced(view)
+    idle = placed if placed and len(placed) >= needed else idle
     places = len(idle) if policy.max_nodes is None else max(policy.max_nodes - len(arrived), 0)
     yield PlanRound(view.adapter, number, view.head, _choose(view.adapter, number, idle, places))
 
@@ -342,6 +349,16 @@ def _busy(view: LineView, now: float) -> frozenset[str]:
         and task.is_open
         and (task.lapses_at is None or now < task.lapses_at)
     )
+
+
+def _unplaced(view: LineView) -> frozenset[str]:
+    """Newcomers that have not yet said how the newest version does on their rows."""
+    answered = {
+        task.identity
+        for task in view.tasks
+        if task.kind == "evaluate" and not task.is_open and task.start_digest == view.head_digest
+    }
+    return view.newcomers - answered
 
 
 def _pause_ends(view: LineView) -> float:

@@ -4,7 +4,7 @@ Pure: no clock, no randomness, nothing outside its arguments, so that replaying 
 gives the same choices, byte for byte. The rules, in order:
 
 1. A node in alarm (harm, new data, or worse than knowing nothing) moves to the stored adapter that
-   is surely better on its own rows (`_decide_routes.py`).
+   is surely better on its own rows, and so does one that is new (`_decide_routes.py`).
 2. Nodes in confirmed harm that no stored adapter cures form a new one (`_decide_expand.py`).
 3. New data without harm pins the version from before it (`_decide_pin.py`).
 4. Moved label frequencies without harm change nothing.

@@ -74,8 +74,10 @@ def _cause(sign: Signs, policy: AdaptationPolicy) -> Held:
 
 
 def describe(group: list[Signs], policy: AdaptationPolicy) -> str:
-    """Say what windows show, the strongest sign alone: harm, novelty, lost, prior."""
+    """Say what windows show, the strongest sign alone: harm, novelty, lost, prior; or new."""
     count = len(group)
+    if all(sign.placing for sign in group):
+        return words.verb(count, "is", "are") + " new"
     if all(sign.harm for sign in group):
         zs = words.spread([sign.node.harm_z or 0.0 for sign in group])
         rise = words.nats(median(sign.rise for sign in group))
@@ -107,8 +109,10 @@ def _mixture(group: list[Signs]) -> str:
             sum(sign.lost and not (sign.harm or sign.novel) for sign in group),
             "worse than knowing nothing",
         ),
+        (sum(sign.placing for sign in group), "new"),
     )
-    return "are in alarm (" + ", ".join(f"{n} {what}" for n, what in counts if n) + ")"
+    alarm = "in alarm or new" if any(sign.placing for sign in group) else "in alarm"
+    return f"are {alarm} (" + ", ".join(f"{n} {what}" for n, what in counts if n) + ")"
 
 
 def evidence(group: Iterable[Signs], policy: AdaptationPolicy) -> Mapping[str, float]:

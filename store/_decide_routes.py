@@ -1,5 +1,8 @@
 """Rule 1: a node in alarm moves to the stored adapter that is surely better on its own rows.
 
+A node that is new is placed by the same test: it has no alarm to raise yet, and begins where it is
+surely served better than by the adapter that it was first scored under.
+
 Each node moves by its own numbers alone, so whoever lies moves itself and nobody else.
 """
 
@@ -53,7 +56,7 @@ def paired_z(probe: ProbeEvidence) -> float:
 
 def better(sign: Signs, policy: AdaptationPolicy) -> list[ProbeEvidence]:
     """Return the adapters that serve a node surely better than its own, best first."""
-    if not sign.seeking or sign.node.rows < policy.min_rows:
+    if not (sign.seeking or sign.placing) or sign.node.rows < policy.min_rows:
         return []
     passing = [
         probe
@@ -69,7 +72,7 @@ def reroutes(scene: Scene) -> Routes:
     """Choose the moves of a review."""
     free: list[tuple[Signs, list[ProbeEvidence]]] = []
     held: dict[str, Held] = {}
-    for sign in scene.alarms:
+    for sign in scene.movable:
         options = better(sign, scene.policy)
         if options and may_move(sign, scene.policy):
             free.append((sign, options))

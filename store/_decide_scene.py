@@ -48,6 +48,11 @@ class Signs:
         """Whether another adapter might serve it better; a prior shift alone is no reason."""
         return self.harm or self.lost or self.novel
 
+    @property
+    def placing(self) -> bool:
+        """Whether it is new and does well enough: it may start where it surely does better."""
+        return self.node.newcomer and not self.seeking
+
 
 def signs(node: NodeEvidence, policy: AdaptationPolicy) -> Signs:
     """Hold one node's window against the thresholds."""
@@ -92,6 +97,7 @@ class Scene:
         policy: the settings.
         members: every line by name.
         alarms: the nodes that something has to be said about, by identity.
+        movable: the nodes that another adapter might serve better, by identity.
         windows: member -> nodes with a window under it.
     """
 
@@ -99,6 +105,7 @@ class Scene:
     policy: AdaptationPolicy
     members: Mapping[str, MemberEvidence]
     alarms: tuple[Signs, ...]
+    movable: tuple[Signs, ...]
     windows: Mapping[str, int]
 
     @property
@@ -121,12 +128,13 @@ def look(review: Review, policy: AdaptationPolicy) -> Scene:
     windows = dict(review.quiet)
     for node in review.nodes:
         windows[node.adapter] = windows.get(node.adapter, 0) + 1
-    every = (signs(node, policy) for node in review.nodes)
+    every = [signs(node, policy) for node in review.nodes]
     return Scene(
         review=review,
         policy=policy,
         members={member.adapter: member for member in review.members},
         alarms=tuple(found for found in every if found.alarmed),
+        movable=tuple(found for found in every if found.seeking or found.placing),
         windows=windows,
     )
 

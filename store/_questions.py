@@ -1,6 +1,7 @@
 """What has to be asked before a review can be decided.
 
-Nodes that do well are asked nothing, so a quiet review costs no traffic.
+Nodes that do well are asked nothing, but for a newcomer's first window: a quiet review costs no
+traffic.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def questions(review: Review, policy: AdaptationPolicy) -> tuple[Probe | Trial |
       more, half of the places go round among the others from node to node and review to review.
       A node that cannot be moved (its window is too small, or it has just been moved) is not
       asked, nor what it has answered already.
+    - A node that is new scores the other active members in the same way, once: it may belong to
+      one of them.
     - A provisional member is tried against its parent from `provisional_age` on, other pairs of
       active members at every `merge_every`-th review; at most `max_trials` of them, those first
       that have waited longest.
@@ -87,18 +90,24 @@ def _split(others: Sequence[str], places: int) -> tuple[tuple[str, ...], tuple[s
 
 def _probes(scene: Scene) -> Iterator[Probe]:
     policy = scene.policy
-    for adapter, group in by_adapter(found for found in scene.alarms if found.seeking).items():
-        first, rest = _split(nearest(scene, adapter), policy.max_probes)
-        places = min(policy.max_probes - len(first), len(rest))
+    for adapter, group in by_adapter(scene.movable).items():
+        every = nearest(scene, adapter)
+        in_service = tuple(name for name in every if scene.is_active(name))
         for index, found in enumerate(group):
             if found.node.rows < policy.min_rows or not may_move(found, policy):
                 continue
-            start = (scene.review.number + index) * places
-            turn = (rest[(start + i) % len(rest)] for i in range(places))
             answered = {probe.adapter for probe in found.node.probes}
-            for name in (*first, *turn):
+            turn = scene.review.number + index
+            for name in _asked(in_service if found.placing else every, policy.max_probes, turn):
                 if name not in answered:
                     yield Probe(found.node.identity, name, scene.members[name].version)
+
+
+def _asked(others: Sequence[str], most: int, turn: int) -> tuple[str, ...]:
+    """Return whom a node scores when it is its turn: the nearest, and some of the rest."""
+    first, rest = _split(others, most)
+    places = min(most - len(first), len(rest))
+    return (*first, *(rest[(turn * places + i) % len(rest)] for i in range(places)))
 
 
 def _trials(scene: Scene) -> list[Trial]:

@@ -114,6 +114,7 @@ class NodeEvidence(Checked):
             included, none from before its last move.
         since_move: reviews between this one and the one that moved it here, so 0 in the first
             review after a move; None: it never was moved.
+        newcomer: whether this is its first window in the family, so that it has no place yet.
         probes: answers to what `questions` asked.
     """
 
@@ -131,6 +132,7 @@ class NodeEvidence(Checked):
     chance: Share | None = None
     recent_harm: tuple[bool, ...] = ()
     since_move: Count | None = None
+    newcomer: bool = False
     probes: tuple[ProbeEvidence, ...] = ()
 
     def __post_init__(self) -> None:
@@ -223,7 +225,7 @@ class Review(Checked):
         number: of the review, from 1.
         members: every active or archived line.
         nodes: the nodes with something to report: harm, novelty, a prior shift, a loss above the
-            uninformed one, or a probe.
+            uninformed one, a probe, or a first window.
         quiet: member -> number of its other nodes with a window in this review.
         trials: the merge trials that were made for this review.
         ranks: the spectra that are worth a choice.

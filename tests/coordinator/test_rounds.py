@@ -159,3 +159,18 @@ def test_each_reachable_node_evaluates_a_due_version_once_and_before_it_trains()
     tasks = (task("ann", round=8), TaskView("e2", "evaluate", 7, "ann", True))
     sends = [a for a in decide(view(head=3, tasks=tasks, **base), NOW) if isinstance(a, SendTask)]
     assert [a.kind for a in sends] == ["evaluate", "train"]
+
+
+def test_a_newcomer_trains_once_it_has_evaluated_unless_no_round_starts_without_it():
+    three = {"nodes": NODES | {"new"}, "newcomers": frozenset({"new"}), "head_digest": "d"}
+    assert decide(view(**three), NOW) == [PlanRound("line", 1, 0, ("ann", "bob"))]
+    done = TaskView("e", "evaluate", 0, "new", False, start_digest="d")
+    everyone = PlanRound("line", 1, 0, ("ann", "bob", "new"))
+    assert decide(view(tasks=(done,), **three), NOW) == [everyone]
+    for other in (replace(done, start_digest="older"), replace(done, kind="probe")):
+        assert decide(view(tasks=(other,), **three), NOW)[-1] != everyone
+    two = view(nodes=frozenset({"ann", "new"}), newcomers=frozenset({"new"}))
+    assert decide(two, NOW) == [PlanRound("line", 1, 0, ("ann", "new"))]
+    alone = replace(POLICY, min_nodes=1, quorum=1)
+    only = view(policy=alone, nodes=frozenset({"new"}), newcomers=frozenset({"new"}))
+    assert decide(only, NOW) == [PlanRound("line", 1, 0, ("new",))]

@@ -154,3 +154,34 @@ def test_a_liar_moves_itself_alone():
     assert found["liar"].kind == "reroute"
     alone = {name: c for c in choose(honest, quiet={"demo": 1}) for name in c.nodes}
     assert found["ann"] == alone["ann"]
+
+
+def newcomer(identity: str, **values: object) -> NodeEvidence:
+    first = {"newcomer": True, "base_windows": 0, "base_loss": None, "harm_z": None}
+    return quiet(identity, **first | values)
+
+
+def test_a_newcomer_starts_where_it_is_surely_served_better_without_any_alarm():
+    (choice,) = choose(newcomer("ann", probes=(probe("demo/2", 0.4),)))
+    assert (choice.kind, choice.target, choice.nodes) == ("reroute", "demo/2", ("ann",))
+    assert choice.reason == (
+        "1 node of demo is new and gains 0.40 nats with demo/2 on the same rows (z 8.0, threshold "
+        f"{POLICY.z_pair:g}): it moves there."
+    )
+    both = choose(
+        newcomer("ann", probes=(probe("demo/2", 0.4),)), harmed("bob", probes=(probe("demo/2", 1),))
+    )
+    assert "2 nodes of demo are in alarm or new (1 in harm, 1 new) and gain" in both[0].reason
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"probes": (probe("demo/2", 0.12, 0.06),)},
+        {"probes": (probe("demo/2", 0.4),), "rows": 7},
+        {"probes": (probe("demo/2", -0.4),)},
+        {"probes": ()},
+    ],
+)
+def test_a_newcomer_that_is_not_surely_better_off_elsewhere_stays_and_nothing_is_said(values):
+    assert choose(newcomer("ann", **values)) == ()

@@ -227,3 +227,12 @@ def test_when_all_was_answered_nobody_waits_for_an_answer(made: Review, policy: 
         for identity in choice.nodes
     }
     assert waiting <= resting
+
+
+def test_a_newcomer_scores_the_other_active_members_once_and_archived_ones_only_in_alarm():
+    first = {"newcomer": True, "base_windows": 0, "base_loss": None, "harm_z": None}
+    assert ask(quiet("ann", **first)) == (Probe("ann", "demo/2", 3), Probe("ann", "demo/3", 3))
+    assert len(ask(quiet("ann", **first, loss=0.8))) == 3
+    assert ask(quiet("ann", **first, rows=7)) == ()
+    assert ask(quiet("ann", **first), members=(root(), member(4, state="archived"))) == ()
+    assert len(ask(quiet("ann", **first), policy=replace(POLICY, max_probes=1))) == 1
