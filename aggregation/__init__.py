@@ -54,7 +54,10 @@ if TYPE_CHECKING:
     from ._initial import initial_dense
     from ._limits import Limits
     from ._profile import DenseProfile, ModuleProfile, Profile, profile
+    from ._reference import Reference, blend, reference
     from ._rounds import Aggregated, next_state
+    from ._route import Routing, route
+    from ._route_table import RouteEntry, RouteTable
     from ._spectral import CutError, Truncated, compact, spectral, spectrum, truncate
     from ._stacking import Stacked, Stacker, stack
     from ._start import Start, fresh_start, leading, warm_start
@@ -102,7 +105,10 @@ _HOMES = {
     "_initial": ("initial_dense",),
     "_limits": ("Limits",),
     "_profile": ("DenseProfile", "ModuleProfile", "Profile", "profile"),
+    "_reference": ("Reference", "blend", "reference"),
     "_rounds": ("Aggregated", "next_state"),
+    "_route": ("Routing", "route"),
+    "_route_table": ("RouteEntry", "RouteTable"),
     "_spectral": ("CutError", "Truncated", "compact", "spectral", "spectrum", "truncate"),
     "_stacking": ("Stacked", "Stacker", "stack"),
     "_start": ("Start", "fresh_start", "leading", "warm_start"),
@@ -161,8 +167,12 @@ __all__ = [
     "Prior",
     "Profile",
     "RankError",
+    "Reference",
     "Residual",
     "Rise",
+    "RouteEntry",
+    "RouteTable",
+    "Routing",
     "ShapeError",
     "Stacked",
     "Stacker",
@@ -177,6 +187,7 @@ __all__ = [
     "WeightError",
     "add",
     "balanced_accuracy",
+    "blend",
     "calibrate",
     "check_update",
     "compact",
@@ -200,7 +211,9 @@ __all__ = [
     "pool",
     "prior_shift",
     "profile",
+    "reference",
     "residual",
+    "route",
     "similarity",
     "spectral",
     "spectrum",

@@ -14,6 +14,7 @@ FACES = {
         "LayoutError", "LimitError", "Limits", "MetadataError", "ModuleComparison",
         "ModuleProfile", "NotFiniteError", "NotSafetensorsError", "NothingToAggregateError",
         "Novelty", "NumericalError", "Paired", "Prior", "Profile", "RankError", "Residual", "Rise",
+        "Reference", "RouteEntry", "RouteTable", "Routing", "blend", "reference", "route",
         "ShapeError", "Stacked", "Stacker", "Start", "Summary", "SummaryError", "SummarySpec",
         "Truncated", "TruncatedBytesError", "UnknownModuleError", "Weight", "WeightError",
         "add", "balanced_accuracy", "calibrate", "check_update", "compact", "compare", "decode",
