@@ -98,13 +98,24 @@ class Actions:
     def _publish_initial(self, line: Line) -> bool:
         context = self._context
         cards = self._cards(line)
-        result = publish_initial(context.ledger, line.name, line.config, cards, epoch=context.epoch)
+        result = publish_initial(
+            context.ledger,
+            line.name,
+            line.config,
+            cards,
+            limits=context.limits,
+            epoch=context.epoch,
+        )
         if isinstance(result, Disagreement):
             if line.complaint != result.reason:
                 line.complaint = result.reason
                 context.log.warning("base_not_agreed", adapter=line.name, reason=result.reason)
             return False
         line.adopt(result)
+        if line.config.start_from is not None:
+            sources = [f"{parent.adapter}@{parent.number}" for parent in result.parents]
+            context.log.info("cold_start", adapter=line.name, start_from=line.config.start_from,
+                             sources=sources or "none: it starts from nothing")  # fmt: skip
         context.log.info("version_committed", adapter=line.name, number=result.number,
                          digest=result.digest, size_bytes=result.size_bytes, round=0)  # fmt: skip
         return True

@@ -31,6 +31,7 @@ from ._paths import default_data_dir
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
+INVENTORY = "inventory"
 MAX_CLASSES = 4096  # that a summary counts
 
 
@@ -65,6 +66,15 @@ def _policy(values: dict[str, JsonValue]) -> dict[str, JsonValue]:
     except InvalidValue as error:
         raise ValueError(str(error)) from None
     return values
+
+
+def _start_from(value: str) -> str:
+    line, at, ref = value.partition("@")
+    if value != INVENTORY and not (at and ref and _NAME.match(line)):
+        raise ValueError(
+            'give another line\'s version, such as "support/en@stable", or "inventory"'
+        )
+    return value
 
 
 def _fingerprint(value: str) -> str:
@@ -138,7 +148,9 @@ class AdapterConfig(_Section):
 
     `rounds` counts versions made by rounds, null means for ever. A round needs `min_nodes` idle
     nodes to start, closes when every node has answered or at its deadline, and is committed with
-    at least `quorum` updates. `training` goes to the nodes as it is.
+    at least `quorum` updates. A new line starts from `start_from`: another line's version on the
+    same base model, or "inventory", the average of what the lines on it have learnt; by default
+    from nothing. `training` goes to the nodes as it is.
     """
 
     base_model: Annotated[str, Field(min_length=1, max_length=200)]
@@ -151,6 +163,7 @@ class AdapterConfig(_Section):
     deadline_seconds: Seconds = 3600.0
     state_rank: Count | None = None
     start: Literal["warm", "fresh-random", "fresh-spectral"] = "warm"
+    start_from: Annotated[str, AfterValidator(_start_from)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     weights: Literal["examples", "per_module"] = "examples"
     late_discount: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -189,7 +202,12 @@ class CoordinatorConfig(_Section):
 
     @model_validator(mode="after")
     def _names_and_ports(self) -> CoordinatorConfig:
-        for name in self.adapters:
+        for name, settings in self.adapters.items():
+            if (settings.start_from or "").startswith(f"{name}@"):
+                raise ValueError(
+                    f"adapters.{name!r}: start_from is {settings.start_from!r}, the line itself: "
+                    "name another"
+                )
             if not _NAME.match(name) or len(name) > 128:
                 raise ValueError(
                     f"adapters.{name!r}: a name is letters, digits, '.', '_', '-' and '/' between "

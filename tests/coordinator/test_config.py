@@ -56,6 +56,16 @@ BAD = {
         "adapters.a.fingerprint",
         "64",
     ),
+    "start from nowhere": (
+        {"adapters": {"a": {**LINE, "start_from": "b"}}},
+        "adapters.a.start_from",
+        '"inventory"',
+    ),
+    "start from itself": (
+        {"adapters": {"a": {**LINE, "start_from": "a@stable"}}},
+        "",
+        "the line itself",
+    ),
     "one port twice": ({"superlink": {"port": 7}, "registry": {"port": 7}}, "", "both 7"),
     "port too high": ({"registry": {"port": 65536}}, "registry.port", "65536"),
 }
