@@ -16,17 +16,18 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
-from continual_data import DRIFT, NODES, ROUNDS, STREAMS, Stream, Window, stream
+from continual_data import DRIFT, NODES, ROUNDS, STREAMS, Stream, Test, Window, stream
 from continual_rules import POLICIES, rules_of
 from continual_trainer import TRAINING, Ground, StreamTrainer
-from polyrank.aggregation import decode
+from polyrank.aggregation import Adapter, decode
 from polyrank.coordinator import CoordinatorConfig
 from polyrank.coordinator._rules import Rules
 from polyrank.coordinator._simulation import Simulation
@@ -47,6 +48,41 @@ class Cell:
     seed: int
 
 
+@dataclass(frozen=True)
+class Course:
+    """What a benchmark runs on.
+
+    Attributes:
+        base_model: its name in the registry.
+        rounds: of each stream; it has one window more.
+        training: the federation's settings.
+        stream: name, seed -> stream.
+        trainer: stream, number of a node -> its trainer.
+        score: of an adapter on test rows.
+        best: `max` where a higher score is better, `min` where a lower one is.
+    """
+
+    base_model: str
+    rounds: int
+    training: Mapping[str, float]
+    stream: Callable[[str, int], Stream]
+    trainer: Callable[[Stream, int], StreamTrainer]
+    score: Callable[[Adapter, Test], float]
+    best: Callable[..., str] = max
+
+
+def sentiment(ground: Ground) -> Course:
+    """Return the course of the sentiment domains, scored by balanced accuracy."""
+    return Course(
+        base_model="minilm",
+        rounds=ROUNDS,
+        training=TRAINING,
+        stream=lambda name, seed: stream(name, ground.pool, seed),
+        trainer=partial(StreamTrainer, ground),
+        score=ground.balanced_accuracy,
+    )
+
+
 class CountedNode(SimulatedNode):
     """A node that counts the bytes which reach and leave it."""
 
@@ -64,20 +100,20 @@ class Run:
     """One cell, step by step: a review, then the score of what was trained before it."""
 
     def __init__(
-        self, ground: Ground, cell: Cell, policy: dict[str, Any], rules: Rules | None = None
+        self, course: Course, cell: Cell, policy: dict[str, Any], rules: Rules | None = None
     ) -> None:
         self.cell = cell
-        self.ground = ground
-        self.stream: Stream = stream(cell.stream, ground.pool, cell.seed)
+        self.course = course
+        self.stream = course.stream(cell.stream, cell.seed)
         self.nodes = [
-            CountedNode(
-                f"node{i}", StreamTrainer(ground, self.stream, i), max_rank=RANK, seed=cell.seed
-            )
+            CountedNode(f"node{i}", course.trainer(self.stream, i), max_rank=RANK, seed=cell.seed)
             for i in range(NODES)
         ]
         self.place = {node.identity: i for i, node in enumerate(self.nodes)}
         self.simulation = Simulation(
-            config(cell, policy), self.nodes, rules=rules or rules_of(cell.policy, self._concept)
+            config(course, cell, policy),
+            self.nodes,
+            rules=rules or rules_of(cell.policy, self._concept),
         )
         self._known: dict[tuple[str, str, int | None], float] = {}  # digest, concept, half
 
@@ -95,7 +131,7 @@ class Run:
         active: list[int] = []
         worst: dict[str, float] = {}
         with self.simulation as simulation:
-            for number in range(1, ROUNDS + 2):
+            for number in range(1, self.course.rounds + 2):
                 simulation.run(until=lambda number=number: self.reviews >= number)
                 if number > 1:
                     scores.append(self._scores(number - 2))
@@ -146,18 +182,18 @@ class Run:
 
     def _score(self, line: str, window: Window) -> float:
         return sum(
-            share * self._accuracy(f"{line}@latest", concept)
+            share * self._scored(f"{line}@latest", concept)
             for concept, share in window.shares.items()
         )
 
-    def _accuracy(self, ref: str, concept: str, half: int | None = None) -> float:
+    def _scored(self, ref: str, concept: str, half: int | None = None) -> float:
         version = self.registry.version(ref)
         key = (version.digest, concept, half)
         if key not in self._known:
             test = self.stream.tests[concept]
             adapter = decode(bytearray(self.registry.read(version.ref)))
             rows = test if half is None else test.halves()[half]
-            self._known[key] = self.ground.balanced_accuracy(adapter, rows)
+            self._known[key] = self.course.score(adapter, rows)
         return self._known[key]
 
     def _by_concept(self) -> dict[str, float]:
@@ -180,20 +216,20 @@ class Run:
         }
 
     def _chosen(self, refs: list[str], concept: str, half: int) -> float:
-        best = max(refs, key=lambda ref: self._accuracy(ref, concept, half))
-        return self._accuracy(best, concept, 1 - half)
+        best = self.course.best(refs, key=lambda ref: self._scored(ref, concept, half))
+        return self._scored(best, concept, 1 - half)
 
 
-def config(cell: Cell, policy: dict[str, Any]) -> CoordinatorConfig:
+def config(course: Course, cell: Cell, policy: dict[str, Any]) -> CoordinatorConfig:
     """Return the daemon's configuration of a cell."""
     mode = "record" if cell.policy == "one" else "act"
     line = {
-        "base_model": "minilm",
-        "rounds": ROUNDS,
+        "base_model": course.base_model,
+        "rounds": course.rounds,
         "min_nodes": NODES,
         "state_rank": RANK,
         "seed": cell.seed,
-        "training": dict(TRAINING),
+        "training": dict(course.training),
         "continual": {"mode": mode, "policy": policy},
     }
     return CoordinatorConfig.parse({"adapters": {LINE: line}})
@@ -231,16 +267,26 @@ def main() -> None:
 
 
 def measure(given: argparse.Namespace) -> None:
+    """Measure what is missing of the sentiment streams."""
+    policy = thresholds().get("policy", {})
+    course = sentiment(Ground.load(lambda text: print(text, file=sys.stderr)))
+    measure_cells(given, lambda cell: Run(course, cell, policy))
+
+
+def thresholds(name: str = "continual_thresholds.json") -> dict[str, Any]:
+    """Read what a calibration found; nothing where there was none."""
+    path = RESULTS / name
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def measure_cells(given: argparse.Namespace, run_of: Callable[[Cell], Run]) -> None:
     """Measure the cells that are missing, and append each as it ends."""
     done = measured(given.results)
     wanted = cells(given.streams.split(","), given.policies.split(","), given.seeds)
     missing = [cell for cell in wanted if cell not in done]
-    thresholds = RESULTS / "continual_thresholds.json"
-    policy = json.loads(thresholds.read_text())["policy"] if thresholds.exists() else {}
-    ground = Ground.load(lambda text: print(text, file=sys.stderr))
     given.results.parent.mkdir(parents=True, exist_ok=True)
     for place, cell in enumerate(missing, 1):
-        row = Run(ground, cell, policy).measure()
+        row = run_of(cell).measure()
         with given.results.open("a") as file:
             file.write(json.dumps(row) + "\n")
         after = [s for scores in row["scores"][DRIFT:] for s in scores]

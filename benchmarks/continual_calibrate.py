@@ -13,11 +13,11 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from continual import LINE, RESULTS, Cell, Run
+from continual import LINE, RESULTS, Cell, Course, Run, sentiment
 from continual_data import NODES
 from continual_rules import ask_everyone, expand, head
 from continual_trainer import Ground
@@ -28,6 +28,7 @@ from polyrank.store import AdaptationPolicy, Choice, Probe, Registry, Review, Tr
 SEEDS = range(1000, 1006)
 PARTED = 7
 LEVEL, FLOOR = 0.01, 2.33
+Collector = Callable[[Registry, dict[str, list[float]]], object]
 
 
 def ask(review: Review, policy: AdaptationPolicy) -> tuple[Probe | Trial, ...]:
@@ -76,14 +77,31 @@ def thresholds(found: dict[str, list[float]]) -> dict[str, float]:
 def main(seeds: Iterable[int] = SEEDS) -> None:
     """Measure and write."""
     torch.set_num_threads(1)
-    ground = Ground.load(lambda text: print(text, file=sys.stderr))
+    course = sentiment(Ground.load(lambda text: print(text, file=sys.stderr)))
+    result = {
+        "command": "python benchmarks/continual_calibrate.py",
+        **described(seeds, gather(course, "quiet", seeds)),
+    }
+    path = RESULTS / "continual_thresholds.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def gather(
+    course: Course, stream: str, seeds: Iterable[int], look: Collector = collect
+) -> dict[str, list[float]]:
+    """Run a quiet stream under each seed, and gather what `look` finds in its reviews."""
     found: dict[str, list[float]] = defaultdict(list)
     for seed in seeds:
-        run = Run(ground, Cell("quiet", "ours", seed), {}, Rules(ask, part, lists_all=True))
-        run.measure(lambda registry: collect(registry, found))
+        run = Run(course, Cell(stream, "ours", seed), {}, Rules(ask, part, lists_all=True))
+        run.measure(lambda registry: look(registry, found))
         print(f"seed {seed}: {len(found['z_loss'])} windows of {LINE}", file=sys.stderr)
-    result: dict[str, Any] = {
-        "command": "python benchmarks/continual_calibrate.py",
+    return found
+
+
+def described(seeds: Iterable[int], found: dict[str, list[float]]) -> dict[str, Any]:
+    """Return the thresholds with what they rest on."""
+    return {
         "seeds": list(seeds),
         "level": LEVEL,
         "values": {name: len(values) for name, values in sorted(found.items())},
@@ -94,9 +112,6 @@ def main(seeds: Iterable[int] = SEEDS) -> None:
         },
         "policy": thresholds(found),
     }
-    path = RESULTS / "continual_thresholds.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

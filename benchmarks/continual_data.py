@@ -166,7 +166,7 @@ STREAMS = tuple(_PLANS)
 # --- dealing --------------------------------------------------------------------------------------
 
 
-class _Deck:
+class Deck:
     """Rows that are dealt in a random order, each once before any comes again."""
 
     def __init__(self, rows: Sequence[int], draw: random.Random) -> None:
@@ -187,7 +187,7 @@ class _Dealer:
     def __init__(self, pool: Pool, seed: int) -> None:
         self._pool = pool
         self._kept: dict[tuple[str, int], list[int]] = {}
-        self._decks: dict[tuple[str, int], _Deck] = {}
+        self._decks: dict[tuple[str, int], Deck] = {}
         self._draw = random.Random(f"{seed}/windows")
         places: dict[tuple[str, int], list[int]] = {}
         for row, key in enumerate(zip(pool.domains, pool.labels, strict=True)):
@@ -196,7 +196,7 @@ class _Dealer:
             draw = random.Random(f"{seed}/{key}")
             draw.shuffle(rows)
             self._kept[key] = rows[:TEST_ROWS_PER_CLASS]
-            self._decks[key] = _Deck(rows[TEST_ROWS_PER_CLASS:], draw)
+            self._decks[key] = Deck(rows[TEST_ROWS_PER_CLASS:], draw)
 
     def window(self, shares: Shares, positive: float) -> Window:
         """Deal one window; `positive` are the odds of a row that its own domain calls positive."""

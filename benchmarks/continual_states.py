@@ -81,7 +81,7 @@ class LastLayer:
         """
         rows, width = states.shape[0], states.shape[2]
         frozen = functional.linear(states[:, 0], self._query.weight, self._query.bias)
-        query = _added(frozen, states[:, 0], pairs.get("query", ()))
+        query = added(frozen, states[:, 0], pairs.get("query", ()))
         query = query.view(rows, self._heads, -1)
         keys = self._key.weight.view(self._heads, -1, width)
         seen = torch.einsum("rhd,hdw->rhw", query, keys)
@@ -98,7 +98,7 @@ class LastLayer:
         return found
 
 
-def _added(output: Tensor, x: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+def added(output: Tensor, x: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     for b, a in pairs:
         output = output + functional.linear(functional.linear(x, a), b)
     return output

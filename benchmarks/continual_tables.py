@@ -171,12 +171,12 @@ def _print_delays(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
         changes = CHANGES if name.endswith("recurring") else CHANGES[:1]
         for at, until in pairwise((*changes, ROUNDS)):
             if rows:
-                delays = ", ".join(str(_delay(row, at, until) or "-") for row in rows)
+                delays = ", ".join(str(delay(row, at, until) or "-") for row in rows)
                 print(f"{name:20}at {at:2}: {delays}")
 
 
-def _delay(row: Row, at: int, until: int) -> int | None:
-    """Return the rounds from a change to the first move before the next one."""
+def delay(row: Row, at: int, until: int) -> int | None:
+    """Return the rounds from a change to the first move before the next one, if there is any."""
     moves = [
         decision["review"] - DRIFT - at
         for decision in row["decisions"]

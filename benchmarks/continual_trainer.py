@@ -6,11 +6,11 @@ clean nodes reaches a balanced accuracy of .81 on movies and .95 on tweets in 16
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from continual_data import Stream, Window
-from continual_states import Ground, pairs_of
+from continual_states import Ground, Pairs, pairs_of
 from polyrank.aggregation import Adapter, Factors
 from polyrank.client import Evaluation, ModelDescription, TaskRefused, TrainResult, TrainTask
 from polyrank.client._losses import class_weights
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 TRAINING = {"epochs": 3, "batch_size": 40, "learning_rate": 1e-2}
+Trainable = Mapping[str, tuple[nn.Parameter, nn.Parameter]]
 
 
 class StreamTrainer:
@@ -93,10 +94,13 @@ class StreamTrainer:
         windows = [self._window(number) for number in range(max(at - self._replay, 0), at + 1)]
         ids = [row for window in windows for row in window.rows]
         labels = [label for window in windows for label in window.labels]
-        result = train_on(self.ground, ids, labels, task)
+        result = self._fit(ids, labels, task)
         self._trained[key] = at
         self.data_version = min(max(self.data_version, at + 1), len(self.stream.windows) - 1)
         return result
+
+    def _fit(self, ids: Sequence[int], labels: Sequence[int], task: TrainTask) -> TrainResult:
+        return train_on(self.ground, ids, labels, task)
 
     def _window(self, number: int) -> Window:
         return self.stream.windows[number][self.node]
@@ -110,25 +114,12 @@ def train_on(
     Raises:
         TaskRefused: a training setting that cannot be used; there is no dropout here.
     """
-    length = {"steps", "epochs"} & task.config.keys()
-    own = {name: value for name, value in TRAINING.items() if name != "epochs" or not length}
-    settings = read_settings({**own, **task.config})
-    if settings.dropout:
-        raise TaskRefused("bad_training_config", "training.dropout must be 0 in this benchmark")
-    start = task.start.trainable
-    factors = {
-        name: (nn.Parameter(pair.b.clone()), nn.Parameter(pair.a.clone()))
-        for name, pair in start.factors.items()
-    }
+    settings = settings_of(task, TRAINING)
     head = {
         name: nn.Parameter(value.clone(), requires_grad=settings.train_head)
-        for name, value in start.dense.items()
+        for name, value in task.start.trainable.dense.items()
     }
-    beneath = task.start.frozen.factors
-    pairs = {
-        short: [factors[name], *pairs_of(beneath.get(name))]
-        for short, name in ground.layer.names.items()
-    }
+    factors, pairs = trainable(task, ground.layer.names)
 
     def logits(places: Sequence[int]) -> Tensor:
         part = ground.rows(ids).at(places)
@@ -143,11 +134,43 @@ def train_on(
         total=settings.total_steps(len(ids)),
         progress=task.progress,
     )
+    return trained(factors, head, len(ids), history)
+
+
+def settings_of(task: TrainTask, defaults: Mapping[str, float]) -> TrainingSettings:
+    """Return a task's settings over a benchmark's own.
+
+    Raises:
+        TaskRefused: one that cannot be used; there is no dropout here.
+    """
+    length = {"steps", "epochs"} & task.config.keys()
+    own = {name: value for name, value in defaults.items() if name != "epochs" or not length}
+    settings = read_settings({**own, **task.config})
+    if settings.dropout:
+        raise TaskRefused("bad_training_config", "training.dropout must be 0 in this benchmark")
+    return settings
+
+
+def trainable(task: TrainTask, names: Mapping[str, str]) -> tuple[Trainable, Pairs]:
+    """Return a start's factors as parameters, and with what lies frozen beneath by short names."""
+    factors = {
+        name: (nn.Parameter(pair.b.clone()), nn.Parameter(pair.a.clone()))
+        for name, pair in task.start.trainable.factors.items()
+    }
+    beneath = task.start.frozen.factors
+    pairs = {short: [factors[name], *pairs_of(beneath.get(name))] for short, name in names.items()}
+    return factors, pairs
+
+
+def trained(
+    factors: Trainable, head: Mapping[str, Tensor], rows: int, history: Sequence[float]
+) -> TrainResult:
+    """Return what a training made."""
     adapter = Adapter(
         {name: Factors(b.detach(), a.detach()) for name, (b, a) in factors.items()},
         {name: value.detach() for name, value in head.items()},
     )
-    return TrainResult(adapter, len(ids), {"train_loss": sum(history) / len(history)})
+    return TrainResult(adapter, rows, {"train_loss": sum(history) / len(history)})
 
 
 def _losses(

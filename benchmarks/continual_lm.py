@@ -1,0 +1,74 @@
+"""Continual adaptation of a language model, measured: streams of texts, loss per token.
+
+    python benchmarks/continual_lm.py                # all cells that are missing, then the table
+    python benchmarks/continual_lm.py --tables       # only print what has been measured
+
+The same federation, driver and reviews as in `continual.py`, with six nodes, 12 rounds, SmolLM2 and
+three streams (`continual_lm_data`). Scores are nats per token on fresh rows, lower is better, over
+a reduced vocabulary and few positions of each row (`continual_lm_states`). Thresholds, also that of
+FedDrift's rule, come from `continual_lm_calibrate.py`, which sees quiet windows only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from continual import RESULTS, Cell, Course, Run, measure_cells, measured, thresholds
+from continual_lm_data import ROUNDS, STREAMS, stream
+from continual_lm_states import TextGround
+from continual_lm_trainer import TRAINING, TextTrainer
+from continual_rules import FEDDRIFT_DELTA, FedDrift
+from polyrank.coordinator._rules import Rules
+
+POLICIES = ("one", "feddrift", "ours")
+THRESHOLDS = "continual_lm_thresholds.json"
+
+
+def texts(ground: TextGround) -> Course:
+    """Return the course of the text domains, scored by the loss per token."""
+    return Course(
+        base_model="smollm2",
+        rounds=ROUNDS,
+        training=TRAINING,
+        stream=lambda name, seed: stream(name, ground.pool, seed),
+        trainer=partial(TextTrainer, ground),
+        score=ground.loss,
+        best=min,
+    )
+
+
+def run_of(course: Course, cell: Cell, found: dict[str, Any]) -> Run:
+    """Return the run of a cell, with the thresholds for its kind of rows."""
+    own = found.get("verdicts" if cell.stream == "conflict" else "texts", {})
+    rules: Rules | None = None
+    if cell.policy == "feddrift":
+        rules = FedDrift(delta=own.get("feddrift_delta", FEDDRIFT_DELTA)).rules()
+    return Run(course, cell, own.get("policy", {}), rules)
+
+
+def main() -> None:
+    """Measure what is missing, then print the table."""
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--streams", default=",".join(STREAMS))
+    parser.add_argument("--policies", default=",".join(POLICIES))
+    parser.add_argument("--results", type=Path, default=RESULTS / "continual_lm.jsonl")
+    parser.add_argument("--tables", action="store_true", help="measure nothing")
+    given = parser.parse_args()
+    if not given.tables:
+        found = thresholds(THRESHOLDS)
+        course = texts(TextGround.load(lambda text: print(text, file=sys.stderr)))
+        measure_cells(given, lambda cell: run_of(course, cell, found))
+    from continual_lm_tables import print_tables
+
+    print_tables(measured(given.results))
+
+
+if __name__ == "__main__":
+    main()
