@@ -7,7 +7,7 @@ the tests of drift on them. No IO, no clock, no logging, no globals, and no inpu
 
 Every name below is loaded when it is first used, so `import polyrank.aggregation` stays free of
 torch, and so do the names that do not need it (errors, `Limits`, `digest`, `normalise`,
-`SummarySpec`, `calibrate`).
+`SummarySpec`, `calibrate`, `rank_use`).
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ._initial import initial_dense
     from ._limits import Limits
     from ._profile import DenseProfile, ModuleProfile, Profile, profile
+    from ._rank_use import RankUse, rank_use
     from ._reference import Reference, blend, reference
     from ._rounds import Aggregated, next_state
     from ._route import Routing, route
@@ -105,6 +106,7 @@ _HOMES = {
     "_initial": ("initial_dense",),
     "_limits": ("Limits",),
     "_profile": ("DenseProfile", "ModuleProfile", "Profile", "profile"),
+    "_rank_use": ("RankUse", "rank_use"),
     "_reference": ("Reference", "blend", "reference"),
     "_rounds": ("Aggregated", "next_state"),
     "_route": ("Routing", "route"),
@@ -167,6 +169,7 @@ __all__ = [
     "Prior",
     "Profile",
     "RankError",
+    "RankUse",
     "Reference",
     "Residual",
     "Rise",
@@ -211,6 +214,7 @@ __all__ = [
     "pool",
     "prior_shift",
     "profile",
+    "rank_use",
     "reference",
     "residual",
     "route",

@@ -133,6 +133,7 @@ class Actions:
             number=action.number,
             head=context.dispatch.version(line, action.start_number) if head is None else head,
             quorum=line.policy.quorum,
+            state_rank=line.state_rank,
         )
         line.note(
             context.ledger.plan_round(

@@ -25,6 +25,8 @@ from ._line_table import Lines
 from ._merging import merge
 from ._moves import Impossible, Moves
 from ._plans import STABLE
+from ._rank_changes import RankChanges
+from ._rank_memory import RankMemory
 from ._undo import Undo
 from ._watch import Membership
 
@@ -36,7 +38,8 @@ class CarryOut:
         self._context = context
         self._lines = lines
         self._moves = Moves(context, lines)
-        self._undo = Undo(context, lines, self._moves)
+        self._ranks = RankChanges(context, lines, self._moves)
+        self._undo = Undo(context, lines, self._moves, self._ranks)
 
     def act(self, family: Family, decision: Decision) -> None:
         """Carry out (or undo) one decision, and write in its log what became of it."""
@@ -74,6 +77,8 @@ class CarryOut:
                 self._merge(family, decision, choice)
             case "archive":
                 self._moves.archive(family, choice.adapter)
+            case "expand_rank" | "shrink_rank":
+                self._ranks.act(family, decision, choice)
             case _:
                 raise Impossible(f"this version of polyrank does not carry out {choice.kind}")
 
@@ -102,7 +107,9 @@ class CarryOut:
             idempotency_key="initial",
             epoch=context.epoch,
         )
-        memory = Membership(parent=source.adapter, provisional=True)
+        _, origin = family.members.get(source.adapter, ("", Membership()))
+        ranks = RankMemory(rank=origin.ranks.rank)
+        memory = Membership(parent=source.adapter, provisional=True, ranks=ranks)
         self._moves.put(family, name, "active", memory)
         self._moves.review_as_is(family, version)
         self._moves.move(family, nodes, name)

@@ -31,6 +31,8 @@ class Forced(StrEnum):
     MERGE = "merge"
     ARCHIVE = "archive"
     PIN = "pin"
+    EXPAND_RANK = "expand_rank"
+    SHRINK_RANK = "shrink_rank"
 
 
 FamilyName = Annotated[str, typer.Argument(metavar="FAMILY", help="The adapter it began as.")]
@@ -160,7 +162,11 @@ def undo(
 
 def force(
     kind: Annotated[
-        Forced, typer.Argument(metavar="KIND", help="reroute, expand_adapter, merge, archive, pin.")
+        Forced,
+        typer.Argument(
+            metavar="KIND",
+            help="reroute, expand_adapter, merge, archive, pin, expand_rank, shrink_rank.",
+        ),
     ],
     adapter: Annotated[
         str, typer.Argument(metavar="ADAPTER", help="The member that nodes leave, or that goes on.")
@@ -171,6 +177,7 @@ def force(
     ] = "",
     absorb: Annotated[str, typer.Option(help="Of a merge: the member that ends.")] = "",
     nodes: Annotated[str, typer.Option(help="Names or identities, separated by commas.")] = "",
+    rank: Annotated[int | None, typer.Option(help="Of a change of rank: the new one.")] = None,
     reason: Reason = "",
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -185,6 +192,7 @@ def force(
             target=target or adapter,
             absorb=absorb,
             nodes=_identities(source, nodes),
+            numbers={} if rank is None else {"new_rank": rank},
             reason=reason or "An operator's choice.",
         )
         found = source.force(choice, actor=getpass.getuser())

@@ -214,7 +214,7 @@ class CoordinatorConfig(_Section):
                     "parts, at most 128 characters"
                 )
             for other in self.adapters:
-                made = re.fullmatch(rf"{re.escape(name)}/(\d+|trials)", other)
+                made = re.fullmatch(rf"{re.escape(name)}/(\d+|trials|rank-trials)", other)
                 if made and self.adapters[name].continual.mode != "off":
                     raise ValueError(
                         f"adapters.{other!r}: {name!r} is a family, whose members and trials get "

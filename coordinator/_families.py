@@ -17,6 +17,7 @@ from ._watch import Membership, Watch
 
 MemberState = Literal["active", "archived"]
 TRIALS = "trials"
+RANK_TRIALS = "rank-trials"
 ABSENT_REVIEWS = 3
 
 
@@ -52,6 +53,11 @@ class Family:
     def trials(self) -> str:
         """The line that holds trial merges."""
         return f"{self.root}/{TRIALS}"
+
+    @property
+    def rank_trials(self) -> str:
+        """The line that trains members at another rank, on trial."""
+        return f"{self.root}/{RANK_TRIALS}"
 
     @property
     def spec(self) -> Mapping[str, Any]:
@@ -112,6 +118,11 @@ class Family:
     def is_newcomer(self, identity: str) -> bool:
         """Say whether a node has no place yet, and could have one in several members."""
         return identity not in self.assigned and len(self.active) > 1
+
+    def state_rank(self, member: str) -> int | None:
+        """Return the rank of a member's state: what a decision made it, else as configured."""
+        _, memory = self.members.get(member, ("", Membership()))
+        return memory.ranks.rank or self.config.state_rank
 
     def watch(self, identity: str) -> Watch:
         """Return what is remembered of a node."""

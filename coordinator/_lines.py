@@ -50,6 +50,19 @@ class Line:
         family = self.family
         return self._policy if family is None else family.policy_for(self.name, self._policy)
 
+    @property
+    def state_rank(self) -> int | None:
+        """The rank of the state that its next round makes; None: by the nodes' cards."""
+        family = self.family
+        return self.config.state_rank if family is None else family.state_rank(self.name)
+
+    @property
+    def rank_budget(self) -> int:
+        """The rank that its newest version was allowed, at least 1."""
+        planned = 0 if self.newest is None else self.plan(self.newest.number).state_rank
+        own = 0 if self.head is None else self.head.rank
+        return max(self.state_rank or planned or own, 1)
+
     def reload(self) -> None:
         """Read the line from the registry."""
         record = _find_line(self._ledger, self.name)

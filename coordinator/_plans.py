@@ -81,14 +81,16 @@ def make_plan(
     number: int,
     head: Version,
     quorum: int,
+    state_rank: int | None = None,
 ) -> Plan:
     """Plan round `number` from version `head` for the nodes in `cards` (by identity).
 
-    The state's rank is as configured, else the largest in the federation, and never below the
-    version's own: a node that leaves does not shrink what was learnt.
+    The state's rank is `state_rank`, which is as configured unless a decision has changed it; else
+    the largest in the federation, and never below the version's own: a node that leaves does not
+    shrink what was learnt.
     """
     largest = max((card.max_rank for card in cards.values()), default=1)
-    state_rank = config.state_rank or max(largest, head.rank)
+    state_rank = state_rank or max(largest, head.rank)
     return Plan(
         cohort={identity: _share(card, base, state_rank, head) for identity, card in cards.items()},
         quorum=quorum,

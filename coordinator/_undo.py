@@ -6,6 +6,7 @@
 | expand_adapter | its nodes go back to the adapter that they left; the new line is archived |
 | merge | the line that ended is back with the nodes that it had, the other as it was before |
 | archive | in service again |
+| expand_rank, shrink_rank | the rank and the version are back that the member had before |
 | pin | the alias stays: a pin costs nothing and decides nothing |
 """
 
@@ -17,15 +18,17 @@ from ._families import Family
 from ._line_table import Lines
 from ._moves import Impossible, Moves
 from ._plans import STABLE
+from ._rank_changes import RankChanges
 
 
 class Undo:
     """Undoes decisions that were carried out; each step may be repeated."""
 
-    def __init__(self, context: Context, lines: Lines, moves: Moves) -> None:
+    def __init__(self, context: Context, lines: Lines, moves: Moves, ranks: RankChanges) -> None:
         self._context = context
         self._lines = lines
         self._moves = moves
+        self._ranks = ranks
 
     def act(self, family: Family, decision: Decision, choice: Choice) -> None:
         """Undo one decision; raises Impossible with the reason."""
@@ -40,6 +43,8 @@ class Undo:
                 self._merge(family, decision, choice)
             case "archive":
                 self._moves.activate(family, choice.adapter)
+            case "expand_rank" | "shrink_rank":
+                self._ranks.undo(family, decision, choice)
             case _:
                 raise Impossible(f"a decision of kind {choice.kind} cannot be undone")
 

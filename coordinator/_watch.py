@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from ._rank_memory import RankMemory
+
 RECENT_WINDOWS = 8
 
 
@@ -109,6 +111,7 @@ class Membership:
         pinned: number of the review that pinned a version of it last.
         absorbed: the nodes that it had when it was merged into another, to undo that.
         merged_into: the version that it was merged into; None: it was not.
+        ranks: what is remembered of its rank.
     """
 
     age: int = 0
@@ -119,10 +122,16 @@ class Membership:
     pinned: int | None = None
     absorbed: tuple[str, ...] = ()
     merged_into: str | None = None
+    ranks: RankMemory = field(default_factory=RankMemory)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**vars(self), "trials": dict(self.trials), "absorbed": list(self.absorbed)}
+        return {
+            **vars(self),
+            "trials": dict(self.trials),
+            "absorbed": list(self.absorbed),
+            "ranks": self.ranks.to_json(),
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -130,4 +139,5 @@ class Membership:
         known: dict[str, Any] = dict(values)
         known["trials"] = dict(values.get("trials", {}))
         known["absorbed"] = tuple(values.get("absorbed", ()))
+        known["ranks"] = RankMemory.from_json(values.get("ranks", {}))
         return cls(**known)

@@ -26,9 +26,13 @@ class Choice(Checked):
     | reroute | that they leave | the member that they move to | those that move |
     | pin | that sees new data | its version to keep for good: "demo@7" | those that saw it |
     | expand_adapter | that they leave | the version to start from: "demo@7" | the new one's |
-    | expand_rank, shrink_rank | whose rank changes | itself; `numbers["new_rank"]` | none |
+    | expand_rank | that gets more | itself, or its trial: "demo/rank-trials@4" | none |
+    | shrink_rank | that gets less | itself | none |
     | merge | that goes on | the trial to take over: "demo/trials@4"; `absorb` ends | none |
     | archive | that is put away | itself | none |
+
+    The rank that comes is `numbers["new_rank"]`; a trial of rank was judged against the member's
+    version `numbers["version"]`.
 
     Attributes:
         kind: what to do.

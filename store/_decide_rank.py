@@ -31,7 +31,7 @@ def ranks(scene: Scene, busy: frozenset[str], budget: Budget) -> list[Choice]:
             grown = budget.with_bytes(math.ceil(size * (more - rank.rank) / rank.rank))
             if not grown.problem and more > rank.rank:
                 budget = grown
-            found.append(_expand(rank, more, grown, scene.policy))
+            found.append(_expand(scene, rank, more, grown))
         elif (less := enough(rank, scene.policy)) is not None:
             found.append(_shrink(rank, less, scene.policy))
     return found
@@ -57,14 +57,15 @@ def enough(rank: RankEvidence, policy: AdaptationPolicy) -> int | None:
     return less if flat and cut and fits else None
 
 
-def _expand(rank: RankEvidence, more: int, grown: Budget, policy: AdaptationPolicy) -> Choice:
+def _expand(scene: Scene, rank: RankEvidence, more: int, grown: Budget) -> Choice:
+    policy = scene.policy
     gain, error = rank.gain or 0.0, rank.standard_error or 0.0
     problem = "it has the greatest rank allowed" if more <= rank.rank else grown.problem
     end = f"but {problem}: it stays" if problem else f"so its rank becomes {more}"
     return Choice(
         kind="keep" if problem else "expand_rank",
         adapter=rank.adapter,
-        target=rank.adapter,
+        target=rank.adapter if problem else rank.trial or rank.adapter,
         reason=f"{rank.saturated_share:.0%} of the modules of {rank.adapter} fill its rank "
         f"{rank.rank} (threshold {policy.rank_saturation:.0%}), its loss is flat for "
         f"{rank.flat_rounds} rounds and twice the rank gains {words.nats(gain)} nats "
@@ -78,6 +79,7 @@ def _expand(rank: RankEvidence, more: int, grown: Budget, policy: AdaptationPoli
             gain=gain,
             standard_error=error,
             nodes=rank.identities,
+            version=None if rank.trial is None else scene.members[rank.adapter].version,
         ),
     )
 

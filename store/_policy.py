@@ -51,6 +51,7 @@ class AdaptationPolicy(Checked):
         archive_after: reviews without a user after which an adapter is archived.
         rank_saturation: share of saturated modules from which more rank is worth a trial.
         rank_flat_rounds: rounds without progress before the rank changes.
+        rank_every: a member is tried at twice its rank at most once in so many reviews.
         rank_confidence: standard errors that the gain of a trial at twice the rank must pass.
         shrink_below: the rank shrinks when this share of it would do.
         shrink_headroom: factor on the rank that would do, so that the next review does not find
@@ -86,6 +87,7 @@ class AdaptationPolicy(Checked):
     archive_after: Positive = 2
     rank_saturation: Share = 0.5
     rank_flat_rounds: Positive = 3
+    rank_every: Positive = 8
     rank_confidence: Z = 1.0
     shrink_below: Share = 0.5
     shrink_headroom: Annotated[float, Real(1, 10)] = 1.25

@@ -12,7 +12,7 @@ from itertools import combinations
 
 from ._decide_scene import Scene, Signs, by_adapter, look
 from ._policy import AdaptationPolicy
-from ._review import MemberEvidence, Review
+from ._review import MemberEvidence, RankEvidence, Review
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class RankTrial:
-    """Try a member at another rank on held-out rows."""
+    """Train a member for one round at another rank, beside its own round, and compare the two."""
 
     adapter: str
     rank: int
@@ -53,7 +53,9 @@ def questions(review: Review, policy: AdaptationPolicy) -> tuple[Probe | Trial |
     - A provisional member is tried against its parent from `provisional_age` on, other pairs of
       active members at every `merge_every`-th review; at most `max_trials` of them, those first
       that have waited longest.
-    - A member whose rank is full while its loss is flat is tried at twice the rank.
+    - A member whose rank is full while its loss is flat is tried at twice the rank, if one of its
+      nodes can train more than it has: one member in a review, each at most once in `rank_every`
+      reviews. Its judgement is for a later review: a round comes first.
     """
     scene = look(review, policy)
     return (*_probes(scene), *_trials(scene), *_rank_trials(scene))
@@ -172,14 +174,23 @@ def _last(x: MemberEvidence, y: MemberEvidence) -> int:
     return max(x.trials.get(y.adapter, 0), y.trials.get(x.adapter, 0))
 
 
-def _rank_trials(scene: Scene) -> Iterator[RankTrial]:
+def _rank_trials(scene: Scene) -> list[RankTrial]:
+    """Choose the member that has waited longest, of those that more rank may help."""
+    due = [rank for rank in scene.review.ranks if _wants_rank(scene, rank)]
+    due.sort(key=lambda rank: (rank.tried or 0, rank.adapter))
+    return [RankTrial(rank.adapter, doubled(rank.rank, scene.policy)) for rank in due[:1]]
+
+
+def _wants_rank(scene: Scene, rank: RankEvidence) -> bool:
     policy = scene.policy
-    for rank in scene.review.ranks:
-        full = rank.saturated_share >= policy.rank_saturation
-        flat = rank.flat_rounds >= policy.rank_flat_rounds
-        room = policy.max_rank is None or rank.rank < policy.max_rank
-        if full and flat and room and rank.gain is None and scene.is_active(rank.adapter):
-            yield RankTrial(rank.adapter, doubled(rank.rank, policy))
+    member = scene.members[rank.adapter]
+    full = rank.saturated_share >= policy.rank_saturation
+    flat = rank.flat_rounds >= policy.rank_flat_rounds
+    room = doubled(rank.rank, policy) > rank.rank
+    able = rank.trainable is None or rank.trainable > rank.rank
+    rested = rank.tried is None or scene.review.number - rank.tried >= policy.rank_every
+    judged = member.state == "active" and member.users >= policy.min_identities
+    return full and flat and room and able and rested and judged and rank.gain is None
 
 
 def doubled(rank: int, policy: AdaptationPolicy) -> int:

@@ -193,7 +193,11 @@ class RankEvidence(Checked):
         adapter: the member.
         rank: its rank budget.
         saturated_share: share of its modules that need 0.9 of the budget or more for 99 % energy.
-        flat_rounds: rounds in a row in which its loss did not fall.
+        flat_rounds: rounds in a row in which its loss did not surely fall; where a trial is
+            judged, up to the review that asked for it.
+        trainable: the largest rank that one of its nodes can train; None: not known.
+        tried: number of the review that last asked for a trial at twice the rank; None: none did.
+        trial: the version that was trained at twice the rank, such as "demo/rank-trials@4".
         gain: mean of (loss at its rank - loss at twice the rank) on held-out rows; None: not tried.
         standard_error: of that gain.
         identities: distinct nodes that judged it.
@@ -206,6 +210,9 @@ class RankEvidence(Checked):
     rank: Positive
     saturated_share: Share = 0.0
     flat_rounds: Count = 0
+    trainable: Positive | None = None
+    tried: Count | None = None
+    trial: Ref | None = None
     gain: Number | None = None
     standard_error: Nats | None = None
     identities: Count = 0

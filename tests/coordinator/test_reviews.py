@@ -13,7 +13,7 @@ from polyrank.store import Choice, Conflict, Ledger, open_ledger, replays
 from .family_world import NAMES, WARM_UP, World
 
 
-class _PowerCut(Exception):
+class PowerCut(Exception):
     pass
 
 
@@ -26,7 +26,7 @@ def cut_the_power_after(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, call: s
         found = real(self, *args, **values)
         if not cuts and (call != "record_review" or values["decisions"]):
             cuts.append(call)
-            raise _PowerCut(call)
+            raise PowerCut(call)
         return found
 
     monkeypatch.setattr(type(ledger), call, cut)
@@ -200,7 +200,7 @@ def test_a_crash_while_nodes_are_moved_back_does_not_make_it_a_failure(
     choice = Choice(kind="reroute", adapter="line", target="line/2", nodes=nodes, reason="Mine.")
     cut_the_power_after(ledger, monkeypatch, call)
     number = ledger.registry.force(choice, actor="op").number
-    with pytest.raises(_PowerCut):
+    with pytest.raises(PowerCut):
         world.review(3)
     world.restart()
     world.review()
@@ -286,7 +286,7 @@ def test_a_crash_at_any_step_of_a_decision_changes_nothing_of_its_outcome(
     world.review(WARM_UP)
     world.flip("ann", "bob")
     cuts = cut_the_power_after(ledger, monkeypatch, call)
-    with contextlib.suppress(_PowerCut):
+    with contextlib.suppress(PowerCut):
         world.review(4)
     assert cuts == [call], "the power was never cut"
     world.restart()
