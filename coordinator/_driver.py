@@ -115,7 +115,8 @@ class Driver:
             self._touch()
         progress = self._digest_ready()
         for family in self._lines.families:
-            if any(self._lines[name].dirty for name in family.members or [family.root]):
+            names = family.members or [family.root]
+            if family.approved or any(self._lines[name].dirty for name in names):
                 progress |= self._guarded(self._lines[family.root], partial(self._review, family))
         for line in list(self._lines.values()):
             if line.dirty or (line.wake_at is not None and now >= line.wake_at):

@@ -4,6 +4,9 @@ An address is only where a node can be reached today. A node that restarts comes
 address with the same identity; so does a second node that was given a copy of the key. To tell
 them apart the old address is pinged: if it answers, the newcomer is refused and that is recorded;
 if it does not, the newcomer takes over.
+
+Who was there a moment ago, or before this daemon's start, is often back within seconds: a family
+waits so long for it, so that a restart does not change what is decided.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from ._replies import one_line
 
 PING_SECONDS: Final = 10.0
 INTRODUCE_SECONDS: Final = 300.0
+RETURN_SECONDS: Final = 30.0
 _MAX_PAUSE_SECONDS: Final = 60.0
 
 
@@ -62,11 +66,29 @@ class Nodes:
         self._pauses: dict[int, tuple[int, float]] = {}  # failures in a row, asked again when
         self._claims: dict[str, Node] = {}  # by message id of the ping to the old address
         self._count = 0
+        self._started = self._last_left = clock()
+        self._left: dict[str, float] = {}  # identity -> when, of those that were live in this run
 
     @property
     def live(self) -> Mapping[str, Node]:
         """The nodes that can be reached, by identity."""
         return self._live
+
+    @property
+    def return_until(self) -> float:
+        """Until when some node may still return, in seconds since 1970; maybe in the past."""
+        return self._last_left + RETURN_SECONDS
+
+    def may_return(self, identity: str) -> bool:
+        """Say whether a node is away, but for less than `RETURN_SECONDS`, or since the start."""
+        if identity in self._live:
+            return False
+        until = self._left.get(identity, self._started) + RETURN_SECONDS
+        return is_paused(self._clock(), until, longest_seconds=RETURN_SECONDS)
+
+    def is_awaited(self, identity: str) -> bool:
+        """Say whether a node may return that has not been there since the start."""
+        return identity not in self._left and self.may_return(identity)
 
     def start(self) -> None:
         """Begin with nobody: addresses of an earlier run mean nothing in this one."""
@@ -181,6 +203,7 @@ class Nodes:
             self._ignored.add(held.address)
             self._forget_messages(held.address)
         self._ignored.discard(node.address)
+        self._left.pop(node.identity, None)
         self._live[node.identity] = node
         self._put(node.identity, node.card.name, node.card.to_json(), str(node.address), "live")
         self._log.info(
@@ -212,6 +235,7 @@ class Nodes:
 
     def _leave(self, node: Node) -> None:
         del self._live[node.identity]
+        self._last_left = self._left[node.identity] = self._clock()
         self._forget_messages(node.address)
         self._put(node.identity, node.card.name, node.card.to_json(), None, "gone")
         self._log.info("node_left", identity=node.identity, name=node.card.name)

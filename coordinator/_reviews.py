@@ -60,11 +60,16 @@ class Reviews:
         return self._is_due(family) and self._review(family)
 
     def may_start(self, line: Line) -> bool:
-        """Say whether a member's next round may be planned: every head is reviewed, none waits."""
+        """Say whether a member's next round may be planned.
+
+        Every head is reviewed, nothing waits to be carried out, and after a restart the nodes are
+        back: members that began apart would be reviewed apart.
+        """
         family = line.family
         if family is None:
             return True
-        return family.exists and not self._fresh(family) and family.may_start(line.name)
+        is_settled = family.exists and not self._fresh(family) and family.may_start(line.name)
+        return is_settled and not self._is_gathering(family)
 
     def _begin(self, family: Family) -> None:
         root = self._lines[family.root]
@@ -104,8 +109,24 @@ class Reviews:
             for identity in self._actions.eligible(line)
         ):
             return True
-        closed = sum(task.state != "open" for task in asked.values())
-        return closed < line.policy.quorum
+        closed = {i for i, task in asked.items() if task.state != "open"}
+        return len(closed) < line.policy.quorum or self._may_return(line, closed)
+
+    def _is_gathering(self, family: Family) -> bool:
+        """Say whether this driver has just started, and nodes of the family are not back yet."""
+        nodes = self._context.nodes
+        if self._context.clock() >= nodes.return_until:
+            return False
+        return any(nodes.is_awaited(identity) for identity in family.assigned)
+
+    def _may_return(self, line: Line, closed: set[str]) -> bool:
+        """Say whether a user of a member has not answered, and is away for a moment only."""
+        family, nodes = line.family, self._context.nodes
+        assert family is not None, "only members are reviewed"
+        if self._context.clock() >= nodes.return_until:
+            return False
+        users = (i for i, (member, _) in family.assigned.items() if member == line.name)
+        return any(nodes.may_return(i) for i in users if i not in closed)
 
     def _evaluations(self, line: Line) -> list[TaskRecord]:
         head = line.head
@@ -120,8 +141,7 @@ class Reviews:
         tasks = self._probe_tasks(family, number)
         if self._ask(family, draft, tasks):
             return True
-        live = self._context.nodes.live.keys()
-        if any(task.state == "open" and task.identity in live for task in tasks):
+        if any(task.state == "open" and self._is_reachable(task.identity) for task in tasks):
             return False
         answers = self._context.ledger.summaries_of([task.key for task in tasks])
         probes, trials = answers_of(tasks, answers, family, self._lines)
@@ -198,7 +218,7 @@ class Reviews:
         known = {task.key for task in tasks}
         new = 0
         for line, version, identity in self._questions(family, draft):
-            if identity not in self._context.nodes.live:
+            if not self._is_reachable(identity):
                 continue
             envelope = self._context.dispatch.evaluation(
                 line, based(line), version, kind="probe", round=draft.number, identity=identity
@@ -209,6 +229,10 @@ class Reviews:
                 line.dirty = True
                 new += 1
         return new > 0
+
+    def _is_reachable(self, identity: str) -> bool:
+        nodes = self._context.nodes
+        return identity in nodes.live or nodes.may_return(identity)
 
     def _questions(self, family: Family, draft: Review) -> Iterable[tuple[Line, Version, str]]:
         for question in self._rules.questions(draft, family.policy):

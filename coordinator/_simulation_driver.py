@@ -51,6 +51,8 @@ class SimulatedDriver(Driver):
         if line.stopped_until > now:
             return line.stopped_until
         times = [line.wake_at, _review_at(line)]
+        if line.family is not None:  # its review may wait so long for a node that has left
+            times.append(self._context.nodes.return_until)
         return min((time for time in times if time is not None and time > now), default=None)
 
     def _advance(self, line: Line, now: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import torch
 from polyrank.aggregation import Adapter
@@ -19,12 +19,14 @@ class ToyStream(ToyTrainer):
 
     A flip contradicts the labels of all others. A shift moves the features along axes that the
     labels do not depend on. What was drawn depends on the name and the number of the window alone.
+    `flipped` names windows that are flipped whatever `is_flipped` says: a timetable.
     """
 
-    def __init__(self, name: str, *, dim: int = 8) -> None:
+    def __init__(self, name: str, *, dim: int = 8, flipped: Container[int] = ()) -> None:
         super().__init__(name, dim=dim, rows=WINDOW_ROWS)
         self.name = name
         self.dim = dim
+        self.flipped = flipped
         self.is_flipped = False
         self.shift = 0.0
         self.window = 0
@@ -37,7 +39,7 @@ class ToyStream(ToyTrainer):
         self._x = torch.randn(WINDOW_ROWS, self.dim, generator=generator)
         self._x[:, -2:] += self.shift
         label = self._x[:, 0] + 0.5 * self._x[:, 1] > 0
-        self._y = (label != self.is_flipped).long()
+        self._y = (label != (self.is_flipped or self.window in self.flipped)).long()
 
     def drift(self, *, is_flipped: bool | None = None, shift: float | None = None) -> None:
         """Let the data change from the present window on."""
@@ -48,10 +50,13 @@ class ToyStream(ToyTrainer):
     def train(self, task: TrainTask) -> TrainResult:
         """Train on the window, and move on to the next one."""
         result = super().train(task)
-        self.window += 1
-        self.data_version += 1
-        self._draw()
+        self.go_to(self.window + 1)
         return result
+
+    def go_to(self, window: int) -> None:
+        """Take the rows of another window."""
+        self.window = self.data_version = window
+        self._draw()
 
     def features(self, rows: Sequence[int] | None = None) -> torch.Tensor:
         """Return the rows themselves: the frozen base is the identity."""

@@ -22,6 +22,14 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+# what the processes of a world import besides the product: the coordinator suite's toys
+PATH = os.pathsep.join(
+    [
+        str(HERE.parents[1]),
+        str(HERE.parent / "coordinator"),
+        *filter(None, [os.getenv("PYTHONPATH")]),
+    ]
+)
 
 
 class Forked:
@@ -58,13 +66,12 @@ class Nursery:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        path = str(HERE.parent / "coordinator")
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "nursery.py"), str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": PATH},
         )
 
     def start(

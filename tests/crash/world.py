@@ -24,7 +24,7 @@ from polyrank.client._durable import write_durably
 from polyrank.client._signing import KeyPair
 
 from ..coordinator.federation import Federation
-from .nursery import Nursery
+from .nursery import PATH, Nursery
 
 HERE = Path(__file__).parent
 ROUNDS = 3
@@ -40,6 +40,7 @@ class Member:
     name: str
     rank: int
     line: str
+    stream: tuple[str, ...] = ()  # options of crash_node.py that make it one with a stream
 
     @property
     def key(self) -> KeyPair:
@@ -49,17 +50,23 @@ class Member:
 FIRST = {"left": (Member("ann", 4, "left"), Member("bob", 2, "left"))}
 BOTH = {**FIRST, "right": (Member("cyd", 3, "right"), Member("dan", 2, "right"))}
 EMPTY: Mapping[str, str] = MappingProxyType({})
+SETTINGS: Mapping[str, object] = MappingProxyType({
+    "base_model": "toy", "rounds": ROUNDS, "min_nodes": 2, "deadline_seconds": 3600.0,
+    "training": {"steps": 2},
+})  # fmt: skip
 Lines = Mapping[str, tuple[Member, ...]]
 
 
 class World(Federation):
     """One federation; its processes carry a mark, by which those left over are found."""
 
-    def __init__(self, folder: Path, lines: Lines, nursery: Nursery | None = None) -> None:
-        settings = {
-            "base_model": "toy", "rounds": ROUNDS, "min_nodes": 2, "deadline_seconds": 3600.0,
-            "training": {"steps": 2},
-        }  # fmt: skip
+    def __init__(
+        self,
+        folder: Path,
+        lines: Lines,
+        nursery: Nursery | None = None,
+        settings: Mapping[str, object] = SETTINGS,
+    ) -> None:
         super().__init__(folder, dict.fromkeys(lines, settings))
         self.lines = lines
         self.members = {m.name: m for members in lines.values() for m in members}
@@ -99,7 +106,7 @@ class World(Federation):
         arguments = [
             "node", "--server", f"127.0.0.1:{self.port}", "--state-dir", str(state),
             "--name", name, "--rank", str(member.rank), "--adapters", member.line,
-            "--gates", str(self.gates),
+            "--gates", str(self.gates), *member.stream,
         ]  # fmt: skip
         self._run(name, arguments, pause=pause)
 
@@ -107,7 +114,7 @@ class World(Federation):
         self, name: str, arguments: list[str], *, pause: str, extra: Mapping[str, str] = EMPTY
     ) -> None:
         """Start a process: forked in the nursery, or else by its plain command line."""
-        extra = {MARK: self._mark, "PYTHONPATH": str(HERE.parent / "coordinator"), **extra}
+        extra = {MARK: self._mark, "PYTHONPATH": PATH, **extra}
         if pause:
             extra["POLYRANK_CRASH_PAUSE"] = pause
         if self._nursery is not None:
@@ -284,9 +291,14 @@ class World(Federation):
 
 
 @contextlib.contextmanager
-def opened(folder: Path, lines: Lines, nursery: Nursery | None = None) -> Iterator[World]:
+def opened(
+    folder: Path,
+    lines: Lines,
+    nursery: Nursery | None = None,
+    settings: Mapping[str, object] = SETTINGS,
+) -> Iterator[World]:
     """Make a world; end its processes whatever happens."""
-    world = World(folder, lines, nursery)
+    world = World(folder, lines, nursery, settings)
     try:
         yield world
     finally:

@@ -1,0 +1,57 @@
+"""A daemon that was killed in the middle of a review waits for nodes that come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from polyrank.coordinator._nodes import RETURN_SECONDS
+from polyrank.coordinator._simulation import Simulation
+from polyrank.store import Ledger, open_ledger
+
+from .test_reviews import World
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Two nodes have left for an adapter of their own and are asked whether they want to return."""
+    with open_ledger("memory://") as ledger:
+        world = World(ledger, refractory=1, provisional_age=50, merge_every=50)
+        world.split()
+        world.review(2)
+        world.flip("ann", "bob", back=True)
+        world.simulation.run(until=lambda: open_probes(ledger))
+        assert len(open_probes(ledger)) == 2
+        yield world
+
+
+def open_probes(ledger: Ledger) -> list:
+    return [task for task in ledger.tasks("line", state="open") if task.kind == "probe"]
+
+
+def restart_without_bob(world: World) -> None:
+    """Start a new driver whose nodes are there, but for one that has to answer."""
+    there = [node for name, node in world.nodes.items() if name != "bob"]
+    world.simulation = Simulation(world.config, there, ledger=world.ledger)
+    registry = world.ledger.registry
+    world.simulation.run(
+        until=lambda: sum(n.status == "live" for n in registry.nodes()) == len(there)
+    )
+
+
+def test_who_is_back_a_little_late_is_moved_with_the_others(world: World) -> None:
+    restart_without_bob(world)
+    world.simulation.run(until=lambda: len(open_probes(world.ledger)) == 1)
+    world.simulation.join(world.nodes["bob"])
+    world.review()
+    (back,) = world.decisions("reroute")
+    assert set(back.payload["nodes"]) == {world.nodes[name].identity for name in ("ann", "bob")}
+
+
+def test_who_never_comes_back_is_waited_for_that_long_and_no_longer(world: World) -> None:
+    restart_without_bob(world)
+    began = world.simulation.clock.elapsed_seconds
+    before = world.reviews
+    world.simulation.run(until=lambda: world.reviews > before)
+    assert RETURN_SECONDS - 5 < world.simulation.clock.elapsed_seconds - began < RETURN_SECONDS + 5
+    assert len(world.decisions("reroute")[0].payload["nodes"]) == 1
