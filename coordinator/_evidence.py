@@ -23,14 +23,14 @@ from ._line_table import Lines
 Answers = tuple[Mapping[str, tuple[ProbeEvidence, ...]], tuple[TrialEvidence, ...]]
 
 
-def members_of(family: Family, lines: Lines) -> tuple[MemberEvidence, ...]:
-    """Describe the members of a family, the root first."""
+def members_of(family: Family, lines: Lines, seen: Sequence[str]) -> tuple[MemberEvidence, ...]:
+    """Describe the members of a family, the root first; `seen` are the nodes with a window now."""
     found: list[MemberEvidence] = []
     for name, (state, memory) in family.members.items():
         head = lines[name].head
         if head is None:
             continue
-        users = family.users(name)
+        users = family.present(name, seen)
         found.append(
             MemberEvidence(
                 adapter=name,

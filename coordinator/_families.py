@@ -6,7 +6,7 @@ Everything here comes from the registry and can be read again at any time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -96,9 +96,7 @@ class Family:
         }
         self._users = Counter(member for member, _ in self.assigned.values())
         self._present = Counter(
-            member
-            for member, watch in self.assigned.values()
-            if self.reviews - watch.reviewed <= ABSENT_REVIEWS
+            member for member, watch in self.assigned.values() if self._is_present(watch)
         )
         self.approved = self._ledger.open_decisions(self.root)
 
@@ -111,13 +109,23 @@ class Family:
         """Return the member that a node trains and serves; newcomers begin with the root.
 
         Where there are several members, a newcomer is placed by its first window, before it trains.
+        A node whose member was archived while it was away begins as a newcomer too.
         """
         found = self.assigned.get(identity)
-        return self.root if found is None else found[0]
+        return self.root if found is None or self._is_archived(found[0]) else found[0]
+
+    def former(self, identity: str) -> str | None:
+        """Return the member that a node had when that was archived, without it; else None."""
+        found = self.assigned.get(identity)
+        return found[0] if found is not None and self._is_archived(found[0]) else None
 
     def is_newcomer(self, identity: str) -> bool:
         """Say whether a node has no place yet, and could have one in several members."""
-        return identity not in self.assigned and len(self.active) > 1
+        is_new = identity not in self.assigned and len(self.active) > 1
+        return is_new or self.former(identity) is not None
+
+    def _is_archived(self, member: str) -> bool:
+        return self.members[member][0] == "archived"
 
     def state_rank(self, member: str) -> int | None:
         """Return the rank of a member's state: what a decision made it, else as configured."""
@@ -125,13 +133,31 @@ class Family:
         return memory.ranks.rank or self.config.state_rank
 
     def watch(self, identity: str) -> Watch:
-        """Return what is remembered of a node."""
+        """Return what is remembered of a node under the member that it has now."""
         found = self.assigned.get(identity)
-        return Watch() if found is None else found[1]
+        if found is None or not self._is_archived(found[0]):
+            return Watch() if found is None else found[1]
+        return Watch(seen=found[1].seen, reviewed=found[1].reviewed)
 
     def users(self, member: str) -> int:
-        """Return how many nodes are assigned to a member."""
+        """Return how many nodes are assigned to a member, those that are gone included."""
         return self._users[member]
+
+    def present(self, member: str, seen: Collection[str] = ()) -> int:
+        """Return how many nodes a member has that are not gone.
+
+        They have brought a window in one of the last reviews, or are among those `seen` now.
+        """
+        back = sum(
+            self.assigned[identity][0] == member
+            and not self._is_present(self.assigned[identity][1])
+            for identity in seen
+            if identity in self.assigned
+        )
+        return self._present[member] + back
+
+    def _is_present(self, watch: Watch) -> bool:
+        return self.reviews - watch.reviewed <= ABSENT_REVIEWS
 
     def nodes_of(self, member: str) -> tuple[str, ...]:
         """Return the identities that are assigned to a member, sorted."""

@@ -53,10 +53,13 @@ class Moves:
             self.put(family, member, "active", memory)
 
     def archive(self, family: Family, member: str) -> None:
-        """Put a member away; raises Impossible for the root, and while nodes use it."""
+        """Put a member away; raises Impossible for the root, and while nodes use it.
+
+        Nodes that are gone do not count: should one come back, it begins as a newcomer does.
+        """
         if member == family.root or member not in family.members:
             raise Impossible(f"{member} is no member of {family.root} that can be put away")
-        if users := family.users(member):
+        if users := family.present(member):
             raise Impossible(f"{users} nodes use {member}")
         self.put(family, member, "archived", family.members[member][1])
 

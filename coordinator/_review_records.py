@@ -79,6 +79,7 @@ def next_members(
 ) -> dict[str, tuple[MemberState, dict[str, Any]]]:
     """Return state and memory of each member after a review."""
     pinned = {choice.adapter for choice in _pins(family, choices)}
+    users = {member.adapter: member.users for member in review.members}
     after: dict[str, tuple[MemberState, dict[str, Any]]] = {}
     for name, (state, memory) in family.members.items():
         tried = {
@@ -89,7 +90,7 @@ def next_members(
         grown = replace(
             memory,
             age=memory.age + 1,
-            idle=0 if family.users(name) else memory.idle + 1,
+            idle=0 if users.get(name) else memory.idle + 1,
             trials={**memory.trials, **tried},
             provisional=memory.provisional and not tried,
             pinned=review.number if name in pinned else memory.pinned,

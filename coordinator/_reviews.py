@@ -168,7 +168,9 @@ class Reviews:
             window, watch, reference, family.policy, is_reference=settled, review=number
         )
         if family.is_newcomer(window.identity):
-            evidence = replace(finding.evidence, newcomer=True)
+            former = family.former(window.identity)
+            former = former if former in family.heads else None
+            evidence = replace(finding.evidence, newcomer=True, former=former)
             finding = replace(finding, evidence=evidence, is_news=True)
         return Found(window, finding)
 
@@ -203,7 +205,7 @@ class Reviews:
         return Review(
             family=family.root,
             number=number,
-            members=members_of(family, self._lines),
+            members=members_of(family, self._lines, [f.window.identity for f in found]),
             nodes=tuple(f.finding.evidence for f in listed),
             quiet=dict(sorted(quiet.items())),
         )

@@ -49,7 +49,7 @@ def questions(review: Review, policy: AdaptationPolicy) -> tuple[Probe | Trial |
       A node that cannot be moved (its window is too small, or it has just been moved) is not
       asked, nor what it has answered already.
     - A node that is new scores the other active members in the same way, once: it may belong to
-      one of them.
+      one of them; and one that was away for long, the member that it had.
     - A provisional member is tried against its parent from `provisional_age` on, other pairs of
       active members at every `merge_every`-th review; at most `max_trials` of them, those first
       that have waited longest.
@@ -100,9 +100,15 @@ def _probes(scene: Scene) -> Iterator[Probe]:
                 continue
             answered = {probe.adapter for probe in found.node.probes}
             turn = scene.review.number + index
-            for name in _asked(in_service if found.placing else every, policy.max_probes, turn):
+            others = _with(found.node.former, in_service) if found.placing else every
+            for name in _asked(others, policy.max_probes, turn):
                 if name not in answered:
                     yield Probe(found.node.identity, name, scene.members[name].version)
+
+
+def _with(former: str | None, others: tuple[str, ...]) -> tuple[str, ...]:
+    """Put the member that a node had before the others."""
+    return others if former is None else (former, *(name for name in others if name != former))
 
 
 def _asked(others: Sequence[str], most: int, turn: int) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ class MemberEvidence(Checked):
         version: number of its newest version, the one that windows and probes were scored under.
         rank: largest rank of that version.
         size_bytes: what it keeps on disk, pins included.
-        users: nodes that are assigned to it.
+        users: nodes that are assigned to it and have not been away for long.
         idle: reviews in a row, this one included, in which it had no user.
         age: reviews since it was made; 0 in the first one after it was made.
         parent: the member that it was started from; None for the root.
@@ -115,6 +115,8 @@ class NodeEvidence(Checked):
         since_move: reviews between this one and the one that moved it here, so 0 in the first
             review after a move; None: it never was moved.
         newcomer: whether this is its first window in the family, so that it has no place yet.
+        former: the member that it was assigned to, where that was archived while it was away: it
+            begins anew, as a newcomer does.
         probes: answers to what `questions` asked.
     """
 
@@ -133,6 +135,7 @@ class NodeEvidence(Checked):
     recent_harm: tuple[bool, ...] = ()
     since_move: Count | None = None
     newcomer: bool = False
+    former: Name | None = None
     probes: tuple[ProbeEvidence, ...] = ()
 
     def __post_init__(self) -> None:
@@ -277,5 +280,6 @@ class Review(Checked):
         _known(self.quiet, lambda name: name, members, "quiet")
         for i, node in enumerate(self.nodes):
             _known(node.probes, lambda probe: probe.adapter, members, f"nodes[{i}].probes")
+            _known([node.former] if node.former else [], str, members, f"nodes[{i}].former")
         for i, trial in enumerate(self.trials):
             _known((trial.keep, trial.absorb), lambda name: name, members, f"trials[{i}]")

@@ -46,3 +46,28 @@ def test_a_node_without_windows_is_not_kept_from_training_for_ever(ledger: Ledge
     world.streams["gil"].features = lambda rows=None: broken  # type: ignore[method-assign]
     world.review(4)
     assert trained(world, "gil") == {"line"}
+
+
+def test_a_member_whose_nodes_are_gone_is_archived_and_who_comes_back_finds_it(
+    ledger: Ledger,
+) -> None:
+    world = World(ledger, merge_every=50, provisional_age=50)
+    world.split()
+    world.review(2)
+    for name in ("ann", "bob"):
+        world.simulation.leave(world.nodes[name])
+
+    def states() -> dict[str, str]:
+        return {m.adapter: m.state for m in ledger.registry.members("line")}
+
+    for _ in range(8):
+        world.simulation.clock.advance(10.0)
+        world.review()
+        if states()["line/2"] == "archived":
+            break
+    assert states()["line/2"] == "archived"
+    world.simulation.join(world.nodes["ann"])
+    world.review(3)
+    assert world.member("ann") == "line/2"
+    assert states()["line/2"] == "active"
+    assert world.member("bob") == "line/2", "it is still away, and nothing is known of it"

@@ -236,3 +236,11 @@ def test_a_newcomer_scores_the_other_active_members_once_and_archived_ones_only_
     assert ask(quiet("ann", **first, rows=7)) == ()
     assert ask(quiet("ann", **first), members=(root(), member(4, state="archived"))) == ()
     assert len(ask(quiet("ann", **first), policy=replace(POLICY, max_probes=1))) == 1
+
+
+def test_a_node_that_was_away_scores_the_archived_member_that_it_had():
+    back = {"newcomer": True, "base_windows": 0, "base_loss": None, "harm_z": None}
+    asked = ask(quiet("ann", **back, former="demo/4"))
+    assert [question.adapter for question in asked] == ["demo/4", "demo/2", "demo/3"]
+    one = ask(quiet("ann", **back, former="demo/4"), policy=replace(POLICY, max_probes=1))
+    assert [question.adapter for question in one] == ["demo/4"]
