@@ -20,6 +20,7 @@ from ..store import (
     Version,
 )
 from ._context import Context
+from ._evidence import PIN
 from ._families import Family
 from ._line_table import Lines
 from ._merging import merge
@@ -86,7 +87,7 @@ class CarryOut:
         version = self._context.ledger.registry.version(choice.target)
         self._context.ledger.set_alias(
             version.adapter,
-            f"pin-{decision.number}",
+            f"{PIN}{decision.number}",
             version.number,
             reason=f"decision {decision.number}",
             epoch=self._context.epoch,

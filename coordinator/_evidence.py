@@ -12,6 +12,7 @@ from ..aggregation import Paired
 from ..store import (
     MemberEvidence,
     ProbeEvidence,
+    Registry,
     SideEvidence,
     TaskRecord,
     TrialEvidence,
@@ -20,12 +21,16 @@ from ..store import (
 from ._families import Family
 from ._line_table import Lines
 
+PIN = "pin-"
+"""How the aliases of pinned versions begin."""
+
 Answers = tuple[Mapping[str, tuple[ProbeEvidence, ...]], tuple[TrialEvidence, ...]]
 
 
 def members_of(family: Family, lines: Lines, seen: Sequence[str]) -> tuple[MemberEvidence, ...]:
     """Describe the members of a family, the root first; `seen` are the nodes with a window now."""
     found: list[MemberEvidence] = []
+    registry = lines.registry
     for name, (state, memory) in family.members.items():
         head = lines[name].head
         if head is None:
@@ -43,12 +48,21 @@ def members_of(family: Family, lines: Lines, seen: Sequence[str]) -> tuple[Membe
                 version=head.number,
                 rank=head.rank,
                 size_bytes=head.size_bytes,
+                pinned_bytes=_pinned_bytes(registry, head),
                 root=name == family.root,
                 trials=memory.trials,
                 pinned=memory.pinned,
             )
         )
     return tuple(found)
+
+
+def _pinned_bytes(registry: Registry, head: Version) -> int:
+    """Return the bytes of a line's pinned versions, each of them once, without the newest."""
+    aliases = registry.aliases(head.adapter)
+    numbers = {alias.number for alias in aliases if alias.alias.startswith(PIN)} - {head.number}
+    pinned = [registry.version(f"{head.adapter}@{number}") for number in sorted(numbers)]
+    return sum({version.digest: version.size_bytes for version in pinned}.values())
 
 
 def answers_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ..store import Ledger
+from ..store import Ledger, Registry
 from ._config import CoordinatorConfig
 from ._families import Family
 from ._lines import Line
@@ -25,6 +25,11 @@ class Lines(Mapping[str, Line]):
             self._lines[name] = Line(name, settings, ledger, family=family)
             if family is not None:
                 self.add_members(family)
+
+    @property
+    def registry(self) -> Registry:
+        """The registry that they are in."""
+        return self._ledger.registry
 
     def __getitem__(self, name: str) -> Line:
         return self._lines[name]

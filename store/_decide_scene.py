@@ -115,8 +115,8 @@ class Scene:
 
     @property
     def total_bytes(self) -> int:
-        """Bytes of all members."""
-        return sum(member.size_bytes for member in self.members.values())
+        """Bytes of all members, their pins included."""
+        return sum(m.size_bytes + m.pinned_bytes for m in self.members.values())
 
     def is_active(self, adapter: str) -> bool:
         """Whether rounds of this member run."""

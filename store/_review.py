@@ -39,7 +39,8 @@ class MemberEvidence(Checked):
         state: "active" (rounds run) or "archived" (stored: nodes may be moved back to it).
         version: number of its newest version, the one that windows and probes were scored under.
         rank: largest rank of that version.
-        size_bytes: what it keeps on disk, pins included.
+        size_bytes: of its newest version.
+        pinned_bytes: of its pinned versions, the newest one not among them.
         users: nodes that are assigned to it and have not been away for long.
         idle: reviews in a row, this one included, in which it had no user.
         age: reviews since it was made; 0 in the first one after it was made.
@@ -58,6 +59,7 @@ class MemberEvidence(Checked):
     version: Count
     rank: Count = 0
     size_bytes: Bytes = 0
+    pinned_bytes: Bytes = 0
     users: Count = 0
     idle: Count = 0
     age: Count = 0

@@ -72,6 +72,15 @@ def test_a_pin_that_the_budget_does_not_hold_is_left_out():
     assert "the family would keep 2000 bytes (at most 1999)" in choice.reason
 
 
+def test_what_earlier_pins_keep_counts_against_the_budget():
+    members = (root(pinned_bytes=500),)
+    policy = replace(POLICY, max_total_bytes=2499)
+    (choice,) = choose(novel("ann"), members=members, policy=policy)
+    assert "the family would keep 2500 bytes (at most 2499)" in choice.reason
+    more = replace(policy, max_total_bytes=2500)
+    assert choose(novel("ann"), members=members, policy=more)[0].kind == "pin"
+
+
 def test_what_one_pin_takes_is_gone_for_the_next():
     both = (novel("ann"), novel("bob", adapter="demo/2"))
     policy = replace(POLICY, max_total_bytes=3000)
