@@ -10,8 +10,10 @@ from typing import Any
 
 from ..aggregation import Paired
 from ..store import (
+    Ledger,
     MemberEvidence,
     ProbeEvidence,
+    ProposalEvidence,
     Registry,
     SideEvidence,
     TaskRecord,
@@ -63,6 +65,21 @@ def _pinned_bytes(registry: Registry, head: Version) -> int:
     numbers = {alias.number for alias in aliases if alias.alias.startswith(PIN)} - {head.number}
     pinned = [registry.version(f"{head.adapter}@{number}") for number in sorted(numbers)]
     return sum({version.digest: version.size_bytes for version in pinned}.values())
+
+
+def proposals_of(ledger: Ledger, family: Family) -> tuple[ProposalEvidence, ...]:
+    """Tell what operators have been asked about a family, and what they vetoed lately."""
+    return tuple(
+        ProposalEvidence(
+            decision=found.decision.number,
+            kind=found.decision.kind,
+            adapter=found.decision.adapter or family.root,
+            absorb=found.decision.payload.get("absorb", ""),
+            nodes=tuple(found.decision.payload.get("nodes", ())),
+            vetoed=found.vetoed,
+        )
+        for found in ledger.proposals(family.root, rest=family.policy.veto_rest)
+    )
 
 
 def answers_of(

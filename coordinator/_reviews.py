@@ -17,7 +17,7 @@ from ._actions import Actions, based
 from ._carry_out import CarryOut
 from ._config import MAX_CLASSES
 from ._context import Context
-from ._evidence import answers_of, members_of
+from ._evidence import answers_of, members_of, proposals_of
 from ._families import Family
 from ._line_table import Lines
 from ._lines import Line
@@ -206,6 +206,7 @@ class Reviews:
             family=family.root,
             number=number,
             members=members_of(family, self._lines, [f.window.identity for f in found]),
+            proposals=proposals_of(self._context.ledger, family),
             nodes=tuple(f.finding.evidence for f in listed),
             quiet=dict(sorted(quiet.items())),
         )

@@ -50,11 +50,13 @@ if TYPE_CHECKING:
         FamilyRecord,
         MemberRecord,
         NewDecision,
+        Proposal,
     )
     from ._gate_evidence import DomainEvidence, GateEvidence, RecallEvidence
     from ._grpc_server import Server, serve
     from ._ledger import Ledger
     from ._policy import AdaptationPolicy
+    from ._proposal_evidence import ProposalEvidence
     from ._questions import Probe, RankTrial, Trial, questions
     from ._records import (
         AdapterLine,
@@ -104,7 +106,7 @@ _RECORDS = (
     "DriverRecord Event Evidence MetricRecord ModuleSpec Neighbour NewTask NodeRecord Page Parent "
     "RegistryInfo RoundRecord SummaryRecord TaskRecord Version"
 )
-_FAMILIES = "AssignmentRecord DecisionStep FamilyRecord MemberRecord NewDecision"
+_FAMILIES = "AssignmentRecord DecisionStep FamilyRecord MemberRecord NewDecision Proposal"
 _REVIEW = "MemberEvidence NodeEvidence ProbeEvidence RankEvidence Review SideEvidence TrialEvidence"
 _HOME = {
     **dict.fromkeys(_ERRORS.split(), "_errors"),
@@ -112,6 +114,7 @@ _HOME = {
     **dict.fromkeys(_FAMILIES.split(), "_family_records"),
     **dict.fromkeys(_REVIEW.split(), "_review"),
     **dict.fromkeys(("DomainEvidence", "GateEvidence", "RecallEvidence"), "_gate_evidence"),
+    "ProposalEvidence": "_proposal_evidence",
     **dict.fromkeys(("Probe", "RankTrial", "Trial", "questions"), "_questions"),
     **dict.fromkeys(("Choice", "choices_to_json"), "_decide_choice"),
     "AdaptationPolicy": "_policy",
@@ -171,6 +174,8 @@ __all__ = [
     "Parent",
     "Probe",
     "ProbeEvidence",
+    "Proposal",
+    "ProposalEvidence",
     "ProfileMismatch",
     "RankEvidence",
     "RankTrial",

@@ -12,7 +12,9 @@ gives the same choices, byte for byte. The rules, in order:
 6. Rank grows where it is full and more helps, shrinks where it is empty (`_decide_rank.py`).
 7. An adapter without users is archived (`_decide_archive.py`).
 
-Whoever is in alarm and is not moved by these is kept, with the reason (`_decide_held.py`).
+What an operator has been asked already, or has vetoed lately, is not proposed again
+(`_decide_proposed.py`). Whoever is in alarm and is not moved by these is kept, with the reason
+(`_decide_held.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from ._decide_expand import expansions
 from ._decide_held import keeps
 from ._decide_merge import merges
 from ._decide_pin import pins
+from ._decide_proposed import without_repeats
 from ._decide_rank import ranks
 from ._decide_routes import reroutes
 from ._decide_scene import look
@@ -50,7 +53,7 @@ def decide(review: Review, policy: AdaptationPolicy) -> tuple[Choice, ...]:
     trials = merges(scene, expanded)
     merged = frozenset(n for c in trials if c.kind == "merge" for n in (c.adapter, c.absorb))
     targets = frozenset(choice.target for choice in routes.choices)
-    return (
+    choices = (
         *routes.choices,
         *growth.choices,
         *pinned.choices,
@@ -59,3 +62,4 @@ def decide(review: Review, policy: AdaptationPolicy) -> tuple[Choice, ...]:
         *ranks(scene, expanded | merged, pinned.budget),
         *archives(scene, targets | merged),
     )
+    return without_repeats(scene, choices)

@@ -19,6 +19,7 @@ from ._family_records import (
     MemberState,
     NewDecision,
     OperatorState,
+    Proposal,
     StepState,
 )
 from ._json import EMPTY
@@ -170,6 +171,13 @@ class FamilyWrites(ABC):
         self, adapter: str, alias: str, number: int, *, reason: str = "", epoch: int
     ) -> Alias:
         """Do what Registry.set_alias does, under the epoch."""
+
+    @abstractmethod
+    def proposals(self, family: str, *, rest: int) -> list[Proposal]:
+        """List the decisions about members of a family that wait for an operator, by number.
+
+        And those that were vetoed after all but the last `rest` reviews.
+        """
 
     @abstractmethod
     def open_decisions(self, family: str) -> list[Decision]:

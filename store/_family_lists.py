@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, Select, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from . import _rows
+from ._database import now
 from ._family_records import (
     AssignmentRecord,
     DecisionStep,
     FamilyRecord,
     MemberRecord,
     MemberState,
+    Proposal,
     StepState,
 )
 from ._find import decision_row, family_row
@@ -26,8 +29,10 @@ from ._tables import (
     AssignmentRow,
     DecisionLogRow,
     DecisionRow,
+    EvidenceRow,
     FamilyRow,
     MemberRow,
+    ReviewRow,
     SummaryRow,
 )
 
@@ -122,23 +127,59 @@ def decision_log(
 
 def open_decisions(session: Session, root: str) -> list[Decision]:
     """List a family's decisions that wait for the driver, by number."""
+    asked = (DecisionLogRow.state == "undone") & (DecisionLogRow.actor != "")
+    wanted = asked | (DecisionLogRow.state == "approved")
+    family = family_row(session, root)
+    return [_rows.decision(row) for row, _ in session.execute(_standing(family, wanted))]
+
+
+def proposals(session: Session, root: str, rest: int) -> list[Proposal]:
+    """List a family's proposals that are open, or were vetoed within so many reviews."""
+    family = family_row(session, root)
+    number = family.reviews - whole("rest", rest) + 1
+    began = session.scalar(_times(family).where(ReviewRow.number == number)) if rest else now()
+    recent = DecisionLogRow.state == "vetoed"
+    if began is not None:
+        recent &= DecisionLogRow.at >= began
+    wanted = recent | (DecisionLogRow.state == "proposed")
+    return [
+        Proposal(
+            decision=_rows.decision(row),
+            vetoed=None if step.state == "proposed" else _reviews_since(session, family, step.at),
+        )
+        for row, step in session.execute(_standing(family, wanted))
+    ]
+
+
+def _standing(
+    family: FamilyRow, wanted: ColumnElement[bool]
+) -> Select[DecisionRow, DecisionLogRow]:
+    """Select a family's decisions whose newest step is as wanted, with that step, by number."""
     later = aliased(DecisionLogRow)
     newest = ~exists().where(
         later.decision == DecisionLogRow.decision, later.sequence > DecisionLogRow.sequence
     )
-    asked = (DecisionLogRow.state == "undone") & (DecisionLogRow.actor != "")
-    query = (
-        select(DecisionRow)
+    return (
+        select(DecisionRow, DecisionLogRow)
         .join(DecisionLogRow, DecisionLogRow.decision == DecisionRow.number)
         .join(MemberRow, MemberRow.adapter_id == DecisionRow.adapter_id)
-        .where(
-            MemberRow.family_id == family_row(session, root).adapter_id,
-            newest,
-            asked | (DecisionLogRow.state == "approved"),
-        )
+        .where(MemberRow.family_id == family.adapter_id, newest, wanted)
         .order_by(DecisionRow.number)
     )
-    return [_rows.decision(row) for row in session.scalars(query)]
+
+
+def _times(family: FamilyRow) -> Select[datetime]:
+    """Select when a family's reviews were recorded."""
+    return (
+        select(EvidenceRow.created_at)
+        .join(ReviewRow, ReviewRow.evidence == EvidenceRow.number)
+        .where(ReviewRow.family_id == family.adapter_id)
+    )
+
+
+def _reviews_since(session: Session, family: FamilyRow, at: datetime) -> int:
+    later = _times(family).where(EvidenceRow.created_at > at).subquery()
+    return session.scalar(select(func.count()).select_from(later)) or 0
 
 
 def summaries_of(session: Session, task_keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:

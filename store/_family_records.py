@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ._json import EMPTY
+
+if TYPE_CHECKING:
+    from ._records import Decision
 
 MemberState = Literal["active", "archived"]
 StepState = Literal["proposed", "approved", "vetoed", "carried_out", "failed", "undone"]
@@ -68,6 +71,17 @@ class NewDecision:
     reason: str
     payload: Mapping[str, Any] = EMPTY
     state: Literal["proposed", "approved"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A decision that waits for an operator's word, or that one has vetoed.
+
+    `vetoed` is the number of reviews of its family since the veto, None while it waits.
+    """
+
+    decision: Decision
+    vetoed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from ._family_records import (
     MemberRecord,
     MemberState,
     NewDecision,
+    Proposal,
     StepState,
 )
 from ._family_reviews import NewReview, record_review
@@ -105,6 +106,11 @@ class GuardedFamilies(GuardedWrites):
             line = adapter_row(session, adapter)
             row = move_alias(session, line, alias, whole("number", number), reason=reason)
             return _rows.alias(row, adapter)
+
+    def proposals(self, family: str, *, rest: int) -> list[Proposal]:
+        """See FamilyWrites."""
+        with self._database.read() as session:
+            return _family_lists.proposals(session, family, rest)
 
     def open_decisions(self, family: str) -> list[Decision]:
         """See FamilyWrites."""

@@ -48,6 +48,7 @@ class AdaptationPolicy(Checked):
         merge_tolerance: greatest mean loss change of a side that a merge may cost.
         merge_confidence: standard errors that are added to the change before it is compared. 0 asks
             for the mean alone, as the experiments did.
+        veto_rest: reviews after a veto in which the same (kind and adapters) is not proposed again.
         archive_after: reviews without a user after which an adapter is archived.
         rank_saturation: share of saturated modules from which more rank is worth a trial.
         rank_flat_rounds: rounds without progress before the rank changes.
@@ -84,6 +85,7 @@ class AdaptationPolicy(Checked):
     merge_every: Positive = 3
     merge_tolerance: Nats = 0.07
     merge_confidence: Z = 0.0
+    veto_rest: Count = 8
     archive_after: Positive = 2
     rank_saturation: Share = 0.5
     rank_flat_rounds: Positive = 3

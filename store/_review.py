@@ -28,6 +28,7 @@ from ._decide_order import known as _known
 from ._errors import InvalidValue
 from ._gate_evidence import GateEvidence, RecallEvidence
 from ._json import EMPTY
+from ._proposal_evidence import ProposalEvidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +244,7 @@ class Review(Checked):
         ranks: the spectra that are worth a choice.
         gates: candidates against the stable versions, one for each member that has both.
         recalls: earlier versions, tried where nodes are in harm.
+        proposals: what operators have been asked: what is open, and what they vetoed lately.
     """
 
     family: Name
@@ -254,6 +256,7 @@ class Review(Checked):
     ranks: tuple[RankEvidence, ...] = ()
     gates: tuple[GateEvidence, ...] = ()
     recalls: tuple[RecallEvidence, ...] = ()
+    proposals: tuple[ProposalEvidence, ...] = ()
 
     def __post_init__(self) -> None:
         Checked.__post_init__(self)
@@ -263,6 +266,7 @@ class Review(Checked):
         _order(self, "ranks", lambda rank: (rank.adapter,))
         _order(self, "gates", lambda gate: (gate.adapter,))
         _order(self, "recalls", lambda recall: (recall.adapter,))
+        _order(self, "proposals", lambda proposal: (f"{proposal.decision:020}",))
         self._check_root()
         self._check_names()
 

@@ -93,13 +93,18 @@ def test_mode_record_writes_decisions_down_and_changes_nothing(ledger: Ledger) -
 
 
 def test_mode_propose_waits_for_an_operator_who_approves_or_vetoes(ledger: Ledger) -> None:
-    world = World(ledger, mode="propose")
+    world = World(ledger, mode="propose", veto_rest=2)
     first = world.split()
-    world.review()
-    second = world.decisions("expand_adapter")[-1]
-    assert second.number > first.number
+    world.review(2)
+    assert len(world.decisions("expand_adapter")) == 1, "it is proposed once"
+    assert f"but decision {first.number} proposes that already" in world.decisions()[-1].reason
     assert world.member("ann") == "line", "nothing happens before somebody approves"
     ledger.registry.settle(first.number, state="vetoed", reason="not now", actor="op")
+    world.review(2)
+    assert len(world.decisions("expand_adapter")) == 1, "a veto holds for two reviews"
+    assert "was vetoed 1 review ago (rest 2)" in world.decisions()[-1].reason
+    world.review()
+    second = world.decisions("expand_adapter")[-1]
     ledger.registry.settle(second.number, state="approved", reason="", actor="op")
     world.review()
     assert world.member("ann") == "line/2"

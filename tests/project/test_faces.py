@@ -38,7 +38,7 @@ FACES = {
         "TaskRecord", "Unauthenticated", "Unavailable", "Unsupported", "UrlError", "Version",
         "Watch", "connect", "open_ledger", "serve",
         "AdaptationPolicy", "Choice", "DomainEvidence", "GateEvidence", "RecallEvidence",
-        "MemberEvidence", "NodeEvidence", "Probe", "ProbeEvidence",
+        "MemberEvidence", "NodeEvidence", "Probe", "ProbeEvidence", "Proposal", "ProposalEvidence",
         "RankEvidence", "RankTrial", "Review", "SideEvidence", "Trial", "TrialEvidence",
         "choices_to_json", "decide", "questions", "replay", "replays",
     },

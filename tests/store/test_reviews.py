@@ -236,3 +236,24 @@ def test_a_review_that_fails_at_any_step_leaves_nothing_and_no_gap(ledger, epoch
     assert [step.sequence for step in registry.decision_log()] == [1, 2, 3, 4]
     numbers = [each.number for each in registry.events(limit=1000)]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_proposals_are_those_that_wait_and_those_that_were_vetoed_lately(ledger, epoch):
+    def told(rest):
+        return [(p.decision.number, p.vetoed) for p in ledger.proposals(NAME, rest=rest)]
+
+    numbers = []
+    for number in (1, 2):
+        _, made = record(ledger, epoch, number)
+        numbers.append(made[1].number)
+    first, second = numbers
+    assert told(8) == told(0) == [(first, None), (second, None)]
+    ledger.registry.settle(first, state="vetoed", reason="no", actor="op")
+    assert told(8) == told(1) == [(first, 0), (second, None)]
+    assert told(0) == [(second, None)]
+    record(ledger, epoch, 3, decisions=())
+    record(ledger, epoch, 4, decisions=())
+    assert told(8) == told(3) == [(first, 2), (second, None)]
+    assert told(2) == [(second, None)]
+    ledger.registry.settle(second, state="approved", reason="", actor="op")
+    assert told(2) == []
