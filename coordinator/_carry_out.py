@@ -28,6 +28,7 @@ from ._moves import Impossible, Moves
 from ._plans import STABLE
 from ._rank_changes import RankChanges
 from ._rank_memory import RankMemory
+from ._references import joined, of_nodes
 from ._undo import Undo
 from ._watch import Membership
 
@@ -110,7 +111,13 @@ class CarryOut:
         )
         _, origin = family.members.get(source.adapter, ("", Membership()))
         ranks = RankMemory(rank=origin.ranks.rank)
-        memory = Membership(parent=source.adapter, provisional=True, ranks=ranks)
+        windows = [family.watch(identity).seen for identity in nodes]
+        memory = Membership(
+            parent=source.adapter,
+            provisional=True,
+            ranks=ranks,
+            reference=of_nodes(context.ledger, windows, family.spec),
+        )
         self._moves.put(family, name, "active", memory)
         self._moves.review_as_is(family, version)
         self._moves.move(family, nodes, name)
@@ -145,6 +152,10 @@ class CarryOut:
         self._moves.review_as_is(family, version)
         self._lines[keep].adopt(version)
         users, memory = family.nodes_of(absorb), family.members[absorb][1]
+        state, kept = family.members[keep]
+        if kept.took != version.ref:
+            both = joined(kept.reference, memory.reference, family.spec)
+            self._moves.put(family, keep, state, replace(kept, reference=both, took=version.ref))
         if users or memory.merged_into != version.ref:
             memory = replace(memory, absorbed=users, merged_into=version.ref)
         self._moves.put(family, absorb, "archived", memory)

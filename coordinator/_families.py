@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from ..store import AdaptationPolicy, Decision, Ledger, NotFound, Version
 from ._config import AdapterConfig
+from ._references import routes
 from ._rounds import Policy
 from ._watch import Membership, Watch
 
@@ -47,6 +48,7 @@ class Family:
         self.heads: dict[str, Version] = {}  # each member's newest version, from its line
         self._users: Counter[str] = Counter()
         self._present: Counter[str] = Counter()
+        self._routes: dict[str, Any] | None = None
         self.reload()
 
     @property
@@ -85,6 +87,7 @@ class Family:
         except NotFound:
             return
         self.exists = True
+        self._routes = None
         self.reviews, self.payload = record.reviews, record.payload
         self.members = {
             found.adapter: (found.state, Membership.from_json(found.payload))
@@ -118,6 +121,10 @@ class Family:
         """Return the member that a node had when that was archived, without it; else None."""
         found = self.assigned.get(identity)
         return found[0] if found is not None and self._is_archived(found[0]) else None
+
+    def reference(self, member: str) -> Mapping[str, Any] | None:
+        """Return what a member's users' data look like; None where it is not known yet."""
+        return self.members[member][1].reference
 
     def is_newcomer(self, identity: str) -> bool:
         """Say whether a node has no place yet, and could have one in several members."""
@@ -164,9 +171,12 @@ class Family:
         return tuple(sorted(i for i, (own, _) in self.assigned.items() if own == member))
 
     def window(self) -> dict[str, Any]:
-        """Return what an evaluation task asks of a node about its window."""
+        """Return what an evaluation asks of a node about its window, and how to route by it."""
+        if self._routes is None:
+            self._routes = routes(self)
         return {
             "spec": dict(self.spec),
+            "routes": self._routes,
             **({"base": True} if self.spec.get("classes") == 0 else {}),
         }
 

@@ -14,6 +14,7 @@ from ..aggregation import AdapterError, SummarySpec, add, mean_bandwidth
 from ..store import Choice, NewDecision, Review, Version
 from ._families import Family, MemberState
 from ._observe import Finding, Window
+from ._references import after_review
 
 # What an operator has to approve in mode "propose"; a node that moves can move back by itself.
 STRUCTURAL = frozenset({"expand_adapter", "merge", "archive", "expand_rank", "shrink_rank"})
@@ -75,11 +76,12 @@ def _spec(family: Family, found: Sequence[Found]) -> SummarySpec:
 
 
 def next_members(
-    family: Family, review: Review, choices: Sequence[Choice]
+    family: Family, review: Review, choices: Sequence[Choice], found: Sequence[Found]
 ) -> dict[str, tuple[MemberState, dict[str, Any]]]:
     """Return state and memory of each member after a review."""
     pinned = {choice.adapter for choice in _pins(family, choices)}
     users = {member.adapter: member.users for member in review.members}
+    spec = SummarySpec.from_json(family.spec)
     after: dict[str, tuple[MemberState, dict[str, Any]]] = {}
     for name, (state, memory) in family.members.items():
         tried = {
@@ -94,6 +96,7 @@ def next_members(
             trials={**memory.trials, **tried},
             provisional=memory.provisional and not tried,
             pinned=review.number if name in pinned else memory.pinned,
+            reference=after_review(memory.reference, name, found, spec),
         )
         after[name] = (state, grown.to_json())
     return after

@@ -261,7 +261,7 @@ class Reviews:
             subject=f"review {review.number}",
             decisions=[to_record(choice, family.config.continual.mode) for choice in choices],
             payload=next_payload(family, heads, found),
-            members=next_members(family, review, choices),
+            members=next_members(family, review, choices, found),
             assignments=next_watches(family, found, choices),
             epoch=context.epoch,
         )

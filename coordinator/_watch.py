@@ -112,6 +112,8 @@ class Membership:
         absorbed: the nodes that it had when it was merged into another, to undo that.
         merged_into: the version that it was merged into; None: it was not.
         ranks: what is remembered of its rank.
+        reference: what its users' data look like, see `_references`; None: not known yet.
+        took: the merge whose other side the reference has taken in last.
     """
 
     age: int = 0
@@ -123,6 +125,8 @@ class Membership:
     absorbed: tuple[str, ...] = ()
     merged_into: str | None = None
     ranks: RankMemory = field(default_factory=RankMemory)
+    reference: Mapping[str, Any] | None = None
+    took: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -1,0 +1,169 @@
+"""What the users of each member of a family have for data, and the routing table made of it.
+
+A reference is a decayed mean of the windows that a member's users sent (see
+`polyrank.aggregation.Reference`), kept with the member. It costs the nodes nothing: they send their
+summaries anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from ..aggregation import (
+    AdapterError,
+    Reference,
+    RouteTable,
+    Summary,
+    SummaryError,
+    SummarySpec,
+    blend,
+    reference,
+)
+from ..store import Ledger
+from ._observe import Finding, Window
+
+KEPT_SHARE = 0.75
+"""What rows of one review weigh at the next: four reviews make half of a reference's rows old."""
+
+MAX_ROUTED = 16
+"""Members in a routing table, those with most users: a table goes to every node."""
+
+
+class Found(Protocol):
+    """A window and what the tests say of it."""
+
+    @property
+    def window(self) -> Window: ...
+
+    @property
+    def finding(self) -> Finding: ...
+
+
+class Routed(Protocol):
+    """What a routing table is made of: a family."""
+
+    @property
+    def root(self) -> str: ...
+
+    @property
+    def active(self) -> list[str]: ...
+
+    @property
+    def spec(self) -> Mapping[str, Any]: ...
+
+    def users(self, member: str) -> int: ...
+
+    def reference(self, member: str) -> Mapping[str, Any] | None: ...
+
+
+def after_review(
+    before: Mapping[str, Any] | None, member: str, found: Iterable[Found], spec: SummarySpec
+) -> dict[str, Any] | None:
+    """Return a member's reference after a review: its users' new windows, and a part of the old.
+
+    Harmful windows are left out: they are not what this member serves.
+    """
+    windows = [
+        one.window.summary
+        for one in found
+        if one.window.adapter == member and not one.finding.watch.harm[-1]
+    ]
+    return refreshed(before, windows, spec, share=KEPT_SHARE)
+
+
+def refreshed(
+    before: Mapping[str, Any] | None,
+    windows: Iterable[Summary],
+    spec: SummarySpec,
+    *,
+    share: float,
+) -> dict[str, Any] | None:
+    """Return a reference with more windows; earlier rows weigh `share` of what they did.
+
+    Windows without Fourier sums are left out, and so are those of another width than the earlier
+    ones have, or than most of the windows. Without usable windows it stays as it was; one that
+    cannot be read, or is of another spec, begins anew.
+    """
+    usable = [reference(w) for w in windows if w.spec == spec.digest and len(w.fourier_sum)]
+    kept = read(before, spec)
+    if not usable:
+        return None if kept is None else dict(before or {})
+    widths = [part.width for part in usable] if kept is None else [kept.width]
+    usual = max(sorted(set(widths)), key=widths.count)
+    parts = [] if kept is None else [(kept, share)]
+    parts += [(part, 1.0) for part in usable if part.width == usual]
+    return blend(parts).to_json()
+
+
+def of_nodes(
+    ledger: Ledger, task_keys: Iterable[str], spec: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return the reference of the windows that these tasks brought, or None."""
+    known = SummarySpec.from_json(spec)
+    windows: list[Summary] = []
+    for payload in ledger.summaries_of([key for key in task_keys if key]).values():
+        try:
+            windows.append(Summary.from_json(payload.get("summary"), known))
+        except SummaryError:  # before the bandwidth was settled, or no summary
+            continue
+    return refreshed(None, windows, known, share=1.0)
+
+
+def joined(
+    keep: Mapping[str, Any] | None, absorb: Mapping[str, Any] | None, spec: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return the reference of two members that become one."""
+    known = SummarySpec.from_json(spec)
+    found = [one for one in (read(keep, known), read(absorb, known)) if one is not None]
+    try:
+        return blend((one, 1.0) for one in found).to_json()
+    except AdapterError:  # none, or of two widths
+        return None if keep is None else dict(keep)
+
+
+def read(values: Mapping[str, Any] | None, spec: SummarySpec) -> Reference | None:
+    """Read a reference from the records; None if there is none of this spec."""
+    if values is None:
+        return None
+    try:
+        return Reference.from_json(values, spec)
+    except SummaryError:
+        return None
+
+
+def routes(family: Routed) -> dict[str, Any]:
+    """Return what nodes get to route by: the family's name, and its table if there is a choice.
+
+    The table is None while several members are in service and fewer than two have a reference.
+    """
+    if len(family.active) < 2:
+        return {"family": family.root}
+    try:
+        table = table_of(family.spec, {name: family.reference(name) for name in _routed(family)})
+    except AdapterError:
+        return {"family": family.root, "table": None}
+    return {"family": family.root, "table": table.to_json()}
+
+
+def table_of(
+    spec: Mapping[str, Any], references: Mapping[str, Mapping[str, Any] | None]
+) -> RouteTable:
+    """Return the table of the references that can be read; of two widths, those of the usual one.
+
+    Raises:
+        SummaryError: fewer than two are left, or the spec cannot be read.
+    """
+    known = SummarySpec.from_json(spec)
+    found = {name: one for name, r in references.items() if (one := read(r, known)) is not None}
+    widths = [one.width for one in found.values()]
+    usual = max(sorted(set(widths)), key=widths.count, default=0)
+    fitting = {name: one for name, one in found.items() if one.width == usual}
+    if len(fitting) < 2:
+        raise SummaryError("entries: fewer than two adapters have a reference", got=len(fitting))
+    return RouteTable.of(known, fitting)
+
+
+def _routed(family: Routed) -> list[str]:
+    chosen = sorted(family.active, key=lambda name: -family.users(name))[:MAX_ROUTED]
+    return [name for name in family.active if name in chosen]
