@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ExportError,
         ModelError,
         ProtocolError,
+        RouteUnavailable,
         StateError,
         StateLocked,
         TaskRefused,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ._node import AdaptationClient
     from ._peft_files import from_peft, to_peft
     from ._peft_trainer import PeftTrainer
+    from ._route import mixture, route
     from ._text_rows import TextRows, hold_out
     from ._trainer import Evaluation, ModelDescription, Trainer, TrainResult, TrainTask
 
@@ -45,6 +47,7 @@ _HOMES = {
         "ExportError",
         "ModelError",
         "ProtocolError",
+        "RouteUnavailable",
         "StateError",
         "StateLocked",
         "TaskRefused",
@@ -54,6 +57,7 @@ _HOMES = {
     "_node": ("AdaptationClient",),
     "_peft_files": ("from_peft", "to_peft"),
     "_peft_trainer": ("PeftTrainer",),
+    "_route": ("mixture", "route"),
     "_text_rows": ("TextRows", "hold_out"),
     "_trainer": ("Evaluation", "ModelDescription", "TrainResult", "TrainTask", "Trainer"),
 }
@@ -74,6 +78,7 @@ __all__ = [
     "PeftSettings",
     "PeftTrainer",
     "ProtocolError",
+    "RouteUnavailable",
     "SharedBase",
     "StateError",
     "StateLocked",
@@ -86,6 +91,8 @@ __all__ = [
     "VersionInfo",
     "from_peft",
     "hold_out",
+    "mixture",
+    "route",
     "to_peft",
 ]
 

@@ -11,7 +11,8 @@ ClientError
 ├── DataError                data file missing, empty or without a column     .path
 ├── ExportError              not a plain low-rank adapter, cannot be written  .path
 ├── TaskRefused              a task that this node cannot carry out           .reason
-└── AdapterUnavailable       no stable adapter has arrived yet                .path
+├── AdapterUnavailable       no stable adapter has arrived yet                .path
+└── RouteUnavailable         no routing table has arrived yet                 .path
 
 The Flower edge adds LinkError and its own subclasses (see ``_wire``).
 """
@@ -91,6 +92,10 @@ class ExportError(_PathError):
 
 class AdapterUnavailable(_PathError):
     """No stable adapter has reached this node yet."""
+
+
+class RouteUnavailable(_PathError):
+    """No routing table that could answer has reached this node yet."""
 
 
 class TaskRefused(ClientError):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -16,11 +17,18 @@ from ._desk import Desk
 from ._flower import NodeInbox, SuperNode
 from ._latest import LatestAdapters, VersionInfo
 from ._reachability import Reachability
+from ._route import answer
+from ._routes import Routes
 from ._state import NodeState
 from ._trainer import Trainer
 from ._versions import Versions
 from ._windows import Windows
 from ._work import Worker
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..aggregation import Routing
 
 _log = structlog.get_logger(__name__)
 
@@ -46,11 +54,12 @@ class AdaptationClient:
     ) -> None:
         self.config = config
         self._latest = LatestAdapters(config.state_dir, kept_versions=config.kept_versions)
+        self._routes = Routes(config.state_dir / "routes")
         self._worker = Worker(
             config,
             trainer,
             latest=self._latest,
-            windows=Windows(config.state_dir / "windows"),
+            windows=Windows(config.state_dir / "windows", self._routes),
             versions=Versions(config.state_dir / "versions"),
             on_version=on_version,
         )
@@ -66,6 +75,15 @@ class AdaptationClient:
             AdapterUnavailable: none has arrived yet.
         """
         return self._latest.path(adapter)
+
+    def route(self, features: Tensor, *, adapter: str | None = None) -> Routing:
+        """Say which adapters fit a batch, from what has reached this node; see `client.route`.
+
+        Raises:
+            RouteUnavailable: no routing table that could answer has arrived yet.
+            DataError: features that cannot be routed.
+        """
+        return answer(self._routes.find(adapter), features)
 
     def stop(self) -> None:
         """Ask ``run`` to return, from any thread; a training in progress is given up."""

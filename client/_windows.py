@@ -26,6 +26,7 @@ from ._base_losses import BaseLosses, row_scores
 from ._durable import write_durably
 from ._errors import StateError, TaskRefused
 from ._protocol import TaskEnvelope, canonical_json
+from ._routes import Routes
 from ._trainer import Evaluation, Trainer
 
 if TYPE_CHECKING:
@@ -41,10 +42,12 @@ class Windows:
     Args:
         folder: where row losses are kept, so that a node that restarts can still compare; None
             keeps them in memory alone.
+        routes: where the routing tables that come with windows are kept; None: in memory.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, routes: Routes | None = None) -> None:
         self._folder = folder
+        self._routes = routes or Routes(None)
         self._kept: dict[str, dict[str, Any]] = {}
         self._base = BaseLosses()
 
@@ -72,6 +75,8 @@ class Windows:
         if not isinstance(window, Mapping):
             raise TaskRefused("bad_window", "window must be a table")
         asked = cast("Mapping[str, Any]", window)
+        if "routes" in asked:
+            self._routes.keep(task, asked["routes"])
         scores = row_scores(evaluation)
         rows = _rows(evaluation, trainer)
         if is_comparison(task):

@@ -45,9 +45,10 @@ FACES = {
     "polyrank.client": {
         "AdaptationClient", "AdapterUnavailable", "BadSignature", "ClientConfig", "ClientError",
         "ConfigError", "DataError", "Evaluation", "ExportError", "ModelDescription",
-        "ModelError", "PeftSettings", "PeftTrainer", "ProtocolError", "SharedBase", "StateError",
+        "ModelError", "PeftSettings", "PeftTrainer", "ProtocolError", "RouteUnavailable", "SharedBase", "StateError",
         "StateLocked", "TaskRefused", "TextRows", "TrainResult", "TrainTask", "Trainer",
-        "UnsupportedProtocol", "VersionInfo", "from_peft", "hold_out", "to_peft",
+        "UnsupportedProtocol", "VersionInfo", "from_peft", "hold_out",
+        "mixture", "route", "to_peft",
     },
     "polyrank.coordinator": {
         "ConfigError", "Coordinator", "CoordinatorConfig", "CoordinatorError", "DataDirError",
