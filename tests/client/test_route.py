@@ -172,8 +172,10 @@ def store(state_dir: Path, name: str, value: float, rank: int) -> Adapter:
 
 
 def test_a_mixture_is_the_exact_weighted_stack_of_what_is_stored(tmp_path: Path) -> None:
-    parts = {"line": store(tmp_path, "line", 1.0, 2), "line/2": store(tmp_path, "line/2", -3.0, 1)}
-    folder = mixture({"line": 0.75, "line/2": 0.25, "tiny": 0.01}, tmp_path / "m", state_dir=tmp_path)
+    sides = (("line", 1.0, 2), ("line/2", -3.0, 1))
+    parts = {name: store(tmp_path, name, value, rank) for name, value, rank in sides}
+    shares = {"line": 0.75, "line/2": 0.25, "tiny": 0.01}
+    folder = mixture(shares, tmp_path / "m", state_dir=tmp_path)
     found = from_peft(folder)
     pairs = {name: part.factors["q"] for name, part in parts.items()}
     wanted = 0.75 * pairs["line"].b @ pairs["line"].a + 0.25 * pairs["line/2"].b @ pairs["line/2"].a

@@ -45,7 +45,8 @@ FACES = {
     "polyrank.client": {
         "AdaptationClient", "AdapterUnavailable", "BadSignature", "ClientConfig", "ClientError",
         "ConfigError", "DataError", "Evaluation", "ExportError", "ModelDescription",
-        "ModelError", "PeftSettings", "PeftTrainer", "ProtocolError", "RouteUnavailable", "SharedBase", "StateError",
+        "ModelError", "PeftSettings", "PeftTrainer", "ProtocolError", "RouteUnavailable",
+        "SharedBase", "StateError",
         "StateLocked", "TaskRefused", "TextRows", "TrainResult", "TrainTask", "Trainer",
         "UnsupportedProtocol", "VersionInfo", "from_peft", "hold_out",
         "mixture", "route", "to_peft",
