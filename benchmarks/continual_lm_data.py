@@ -6,8 +6,11 @@ end is to be predicted: its last words, or what is said about it. Then:
 
 - quiet           nothing changes: movie reviews, their last words;
 - domain_shift    two nodes' rows are questions with answers, their last words;
-- conflict        rows are movie reviews and the verdict on them, one word. For two nodes it is the
-                  opposite one: the same contexts, contradicting continuations;
+- conflict        rows are movie reviews and the verdict on them, "negative" or "positive". Two
+                  nodes come to say "bad" and "good": the same contexts, contradicting
+                  continuations. (Turning the verdict round is too weak a conflict here: after 20
+                  tokens of a review the last layer learns little of the verdict itself, .67 of .69
+                  nats.);
 - quiet_verdicts  nothing changes: movie reviews and their verdicts (for calibration alone).
 """
 
@@ -27,7 +30,8 @@ TEST_ROWS = 128
 MOVIES = 2750
 """So many reviews: enough for each window of a stream to be new."""
 LAST_WORDS = -1
-"""In place of a label: the text itself goes on. 0 and 1: the verdict is negative, positive."""
+"""In place of a label: the text itself goes on. 0 and 1: the verdict is "negative", "positive"; 2
+and 3: it is "bad", "good"."""
 STREAMS = ("quiet", "domain_shift", "conflict")
 
 
@@ -100,7 +104,7 @@ def _label(concept: str, label: int) -> int:
     """Say what is to be predicted of a row with this label of its own."""
     if not concept.startswith("verdicts"):
         return LAST_WORDS
-    return 1 - label if concept.endswith("!") else label
+    return label + 2 if concept.endswith("!") else label
 
 
 def stream(name: str, pool: Pool, seed: int) -> Stream:

@@ -14,7 +14,7 @@ from polyrank.client._optimiser import optimise
 from polyrank.client._text_rows import EncodedRows
 from torch import Tensor
 
-TRAINING = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-2}
+TRAINING = {"epochs": 2, "batch_size": 16, "learning_rate": 3e-2}
 
 
 class TextTrainer(StreamTrainer):

@@ -83,9 +83,9 @@ def test_single_positions_give_the_models_own_logits(base, pool, ground):
     torch.testing.assert_close(fewer, found[..., ground.encoded.vocabulary])
 
 
-def test_the_verdict_is_scored_after_the_prompt_and_seen_from_both_sides(base, pool, ground):
+def test_the_verdict_is_scored_after_the_prompt_in_either_words(base, pool, ground):
     adapter = random_adapter(base.description, 3)
-    right, wrong = (ground.batch([7], [label]) for label in (1, 0))
+    right, other = (ground.batch([7], [label]) for label in (1, 2))
     (tokens,) = base.encode([pool.texts[7]], 20)[0]
     end = base.encode([""], 20)[0][0][-1]
     prompt = base.encode([PROMPT], 64)[0][0][:-1]
@@ -93,7 +93,7 @@ def test_the_verdict_is_scored_after_the_prompt_and_seen_from_both_sides(base, p
     assert ground.encoded.tokens[7] == cut + prompt
     assert right.places.tolist() == [[len(cut + prompt) - 1]]
     logits = ground.layer.logits(right, ground.pairs(adapter))[0, 0].log_softmax(-1)
-    for batch, verdict in ((right, 1), (wrong, 0)):
+    for batch, verdict in ((right, 1), (other, 2)):
         nats, scored = ground.losses(batch, ground.pairs(adapter))
         place = ground.encoded.vocabulary.index(ground.encoded.verdicts[verdict])
         assert nats.item() == pytest.approx(-logits[place].item(), rel=1e-5)
@@ -160,19 +160,19 @@ def test_windows_are_new_rows_that_are_in_no_test(pool, name):
     assert found.windows == stream(name, pool, 3).windows != stream(name, pool, 4).windows
 
 
-def test_a_conflict_turns_two_nodes_verdicts_round_and_a_shift_takes_them_to_dialogues(pool):
+def test_a_conflict_gives_two_nodes_other_words_and_a_shift_takes_them_to_dialogues(pool):
     conflict, shift = stream("conflict", pool, 1), stream("domain_shift", pool, 1)
     for age, windows in enumerate(conflict.windows):
         for node, window in enumerate(windows):
             turned = age >= DRIFT and node in MOVERS
-            expected = [pool.labels[row] ^ turned for row in window.rows]
+            expected = [pool.labels[row] + 2 * turned for row in window.rows]
             assert list(window.labels) == expected
             talks = {pool.domains[row] for row in shift.windows[age][node].rows} == {"dialogue"}
             assert talks == turned
             assert set(shift.windows[age][node].labels) == {LAST_WORDS}
     same, opposite = conflict.tests["verdicts"], conflict.tests["verdicts!"]
     assert same.rows == opposite.rows
-    assert [1 - label for label in same.labels] == list(opposite.labels)
+    assert [label + 2 for label in same.labels] == list(opposite.labels)
 
 
 def test_a_short_cell_is_scored_by_the_loss_on_test_rows(ground, pool):
