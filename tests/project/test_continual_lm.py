@@ -22,7 +22,7 @@ from continual_lm_states import PROMPT, LastLayer, TextGround, write_states
 from continual_lm_tables import gains
 from continual_lm_trainer import TextTrainer
 
-REVIEWS, TALKS = 2700, 600
+REVIEWS, TALKS = 300, 150
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,7 @@ def base(tmp_path_factory):
     return SharedBase(PeftSettings(model_dir=folder, task="causal-lm", layers="top-1"))
 
 
-@pytest.fixture(scope="module")
-def pool():
+def pool_of(reviews, talks):
     words = [
         "good",
         "bad",
@@ -48,13 +47,23 @@ def pool():
         "short",
     ]
     draw = torch.Generator().manual_seed(5)
-    picks = torch.randint(0, len(words), (REVIEWS + TALKS, 18), generator=draw).tolist()
-    labels = [row % 2 for row in range(REVIEWS)] + [LAST_WORDS] * TALKS
+    picks = torch.randint(0, len(words), (reviews + talks, 18), generator=draw).tolist()
+    labels = [row % 2 for row in range(reviews)] + [LAST_WORDS] * talks
     return Pool(
         tuple(" ".join(words[pick] for pick in row) for row in picks),
         tuple(labels),
-        ("movies",) * REVIEWS + ("dialogue",) * TALKS,
+        ("movies",) * reviews + ("dialogue",) * talks,
     )
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return pool_of(REVIEWS, TALKS)
+
+
+@pytest.fixture(scope="module")
+def every():
+    return pool_of(2700, 600)  # enough for each window to be new
 
 
 @pytest.fixture(scope="module")
@@ -150,24 +159,24 @@ def trained_loss(trainer, task, adapter, window):
 
 
 @pytest.mark.parametrize("name", ["quiet", "domain_shift", "conflict"])
-def test_windows_are_new_rows_that_are_in_no_test(pool, name):
-    found = stream(name, pool, 3)
+def test_windows_are_new_rows_that_are_in_no_test(every, name):
+    found = stream(name, every, 3)
     dealt = [row for windows in found.windows for window in windows for row in window.rows]
     kept = {row for test in found.tests.values() for row in test.rows}
     assert len(dealt) - len(set(dealt)) <= 0.01 * len(dealt)  # chance asks for one class more
     assert not kept & set(dealt)
     assert all(len(test.rows) == TEST_ROWS for test in found.tests.values())
-    assert found.windows == stream(name, pool, 3).windows != stream(name, pool, 4).windows
+    assert found.windows == stream(name, every, 3).windows != stream(name, every, 4).windows
 
 
-def test_a_conflict_gives_two_nodes_other_words_and_a_shift_takes_them_to_dialogues(pool):
-    conflict, shift = stream("conflict", pool, 1), stream("domain_shift", pool, 1)
+def test_a_conflict_gives_two_nodes_other_words_and_a_shift_takes_them_to_dialogues(every):
+    conflict, shift = stream("conflict", every, 1), stream("domain_shift", every, 1)
     for age, windows in enumerate(conflict.windows):
         for node, window in enumerate(windows):
             turned = age >= DRIFT and node in MOVERS
-            expected = [pool.labels[row] + 2 * turned for row in window.rows]
+            expected = [every.labels[row] + 2 * turned for row in window.rows]
             assert list(window.labels) == expected
-            talks = {pool.domains[row] for row in shift.windows[age][node].rows} == {"dialogue"}
+            talks = {every.domains[row] for row in shift.windows[age][node].rows} == {"dialogue"}
             assert talks == turned
             assert set(shift.windows[age][node].labels) == {LAST_WORDS}
     same, opposite = conflict.tests["verdicts"], conflict.tests["verdicts!"]
