@@ -97,11 +97,15 @@ class CarryOut:
     def _expand(self, family: Family, decision: Decision, choice: Choice) -> None:
         context = self._context
         source = context.ledger.registry.version(choice.target)
-        name = self._new_line(family, decision)
-        nodes = self._there(family, choice, or_in=name)
+        if source.base_model != family.config.base_model:
+            raise Impossible(f"{source.ref} is on another base model, {source.base_model}")
+        made = self._made_by(family, decision)
+        nodes = self._there(family, choice, or_in=made or "")
+        data = context.ledger.registry.read(source.ref)
+        name = made or self._new_line(family, decision)
         version = context.ledger.publish(
             name,
-            context.ledger.registry.read(source.ref),
+            data,
             profile=source.profile,
             parents=(Parent(adapter=source.adapter, number=source.number, role="source"),),
             origin="expand",
@@ -122,14 +126,20 @@ class CarryOut:
         self._moves.review_as_is(family, version)
         self._moves.move(family, nodes, name)
 
+    def _made_by(self, family: Family, decision: Decision) -> str | None:
+        """Return the line that an interrupted attempt has made."""
+        for line in self._context.ledger.registry.adapters():
+            is_ours = line.tags.get("family") == family.root
+            if is_ours and line.tags.get("decision") == str(decision.number):
+                return line.name
+        return None
+
     def _new_line(self, family: Family, decision: Decision) -> str:
-        """Make the line with the first free name, or find what an interrupted attempt has made."""
+        """Make the line with the first free name, once all that it needs is there."""
         context = self._context
-        known = {line.name: line.tags for line in context.ledger.registry.adapters()}
+        known = {line.name for line in context.ledger.registry.adapters()}
         number = 2
         while (name := f"{family.root}/{number}") in known:
-            if known[name].get("decision") == str(decision.number):
-                return name
             number += 1
         context.ledger.create_adapter(
             name,

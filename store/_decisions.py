@@ -14,7 +14,14 @@ from ._family_records import FIRST_STATES, OPERATOR_STATES, STEP_STATES, NewDeci
 from ._find import adapter_id, adapter_row, decision_row
 from ._json import freeze
 from ._names import name_text, one_of, text, whole, word
-from ._tables import DecisionEvidenceRow, DecisionLogRow, DecisionRow, EvidenceRow, MemberRow
+from ._tables import (
+    DecisionEvidenceRow,
+    DecisionLogRow,
+    DecisionRow,
+    EvidenceRow,
+    MemberRow,
+    NodeRow,
+)
 from ._writes import add_event
 
 UNDO_ASKED = "undone at an operator's request"
@@ -93,6 +100,9 @@ def force(session: Session, choice: Choice, actor: str) -> DecisionRow:
     row = adapter_row(session, choice.adapter)
     if session.get(MemberRow, row.id) is None:
         raise NotFound("member", choice.adapter)
+    for identity in choice.nodes:  # a slip of the pen would otherwise be carried out for the others
+        if session.get(NodeRow, identity) is None:
+            raise NotFound("node", identity)
     new = NewDecision(
         kind=choice.kind,
         adapter=choice.adapter,

@@ -70,7 +70,8 @@ class FamilyReads(ABC):
         """Record an operator's own choice, approved at once: no evidence, but a reason and a name.
 
         The driver carries it out before the family's next round, or writes down why it cannot.
-        NotFound unless the choice is about a member of a family; InvalidValue for a "keep".
+        NotFound unless the choice is about a member of a family and nodes that the registry knows;
+        InvalidValue for a "keep".
         """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -156,11 +157,14 @@ def test_an_operators_own_choice_is_carried_out_or_fails_with_a_reason(ledger: L
     good = Choice(
         kind="expand_adapter", adapter="line", target="line@0", nodes=(ann,), reason="Mine."
     )
-    numbers = [ledger.registry.force(choice, actor="op").number for choice in (bad, good)]
+    late = replace(good, target="line@1")  # whose node has left by then
+    numbers = [ledger.registry.force(choice, actor="op").number for choice in (bad, good, late)]
     world.review()
     assert world.member("ann") == "line/2"
     states = {d.number: d.state for d in world.decisions()}
-    assert [states[number] for number in numbers] == ["failed", "carried_out"]
+    assert [states[number] for number in numbers] == ["failed", "carried_out", "failed"]
+    lines = {line.name for line in ledger.registry.adapters()} - {"line/trials"}
+    assert lines == {"line", "line/2"}, "what fails leaves no empty line behind"
     assert "line/9" in ledger.registry.decision_log(numbers[0])[-1].reason
 
 
@@ -173,7 +177,7 @@ def test_an_operators_own_choice_is_carried_out_or_fails_with_a_reason(ledger: L
         {"kind": "archive"},
         {"kind": "pin", "target": "line 7"},
         {"kind": "pin", "target": "line@99"},
-        {"kind": "expand_adapter", "target": "line@Stable", "nodes": ("a" * 64,)},
+        {"kind": "expand_adapter", "target": "line@Stable"},
         {"kind": "expand_rank"},
     ],
 )

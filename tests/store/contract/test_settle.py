@@ -104,6 +104,10 @@ def test_a_forced_choice_is_approved_at_once_under_a_name_and_waits_for_the_driv
     pair, registry, epoch
 ):
     forced = choice(numbers={"gain": 0.5}, nodes=("a" * 64,))
+    with pytest.raises(NotFound, match="a" * 64):
+        registry.force(forced, actor="ann")
+    assert registry.decisions() == []
+    pair.ledger.put_node("a" * 64, name="ann", card={}, address=None, epoch=epoch)
     found = registry.force(forced, actor="ann")
     assert (found.kind, found.adapter, found.state) == ("archive", NAME, "approved")
     assert found.evidence == ()
