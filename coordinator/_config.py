@@ -183,6 +183,12 @@ class AdapterConfig(_Section):
             raise ValueError(
                 f"max_nodes = {self.max_nodes} can not be below min_nodes = {self.min_nodes}"
             )
+        if self.continual.mode != "off" and self.evaluate_every != 1:
+            raise ValueError(
+                f"evaluate_every = {self.evaluate_every} can not be with continual.mode = "
+                f'"{self.continual.mode}": a family evaluates each version, that is how it sees '
+                "drift; remove the key"
+            )
         return self
 
     @property

@@ -19,6 +19,7 @@ from ._config import MAX_CLASSES
 from ._context import Context
 from ._evidence import answers_of, members_of, proposals_of
 from ._families import Family
+from ._family_settings import ignored_settings
 from ._line_table import Lines
 from ._lines import Line
 from ._observe import Window, observe
@@ -43,6 +44,9 @@ class Reviews:
         self._trials = Trials(context, lines)
         self._drafts: dict[str, tuple[int, list[Found]]] = {}
         self._references: dict[tuple[str, str], tuple[tuple[str, ...], Summary]] = {}
+        for family in lines.families:
+            for reason in ignored_settings(family):
+                context.log.warning("setting_ignored", adapter=family.root, reason=reason)
 
     def step(self, family: Family) -> bool:
         """Do what can be done now; return whether anything was."""

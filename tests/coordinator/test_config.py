@@ -66,6 +66,11 @@ BAD = {
         "",
         "the line itself",
     ),
+    "a family evaluates each version": (
+        {"adapters": {"a": {**LINE, "evaluate_every": 3, "continual": {"mode": "record"}}}},
+        "adapters.a",
+        "evaluate_every = 3",
+    ),
     "one port twice": ({"superlink": {"port": 7}, "registry": {"port": 7}}, "", "both 7"),
     "port too high": ({"registry": {"port": 65536}}, "registry.port", "65536"),
 }
