@@ -42,6 +42,8 @@ class Answers:
 
     def _accept(self, line: Line, sent: Sent, answer: Incoming, reply: ReplyEnvelope) -> None:
         context, task = self._context, sent.envelope
+        if (home := line.home(task.identity)) != line.name:
+            raise BadReply(f"its node was moved to {home}")
         update = check_training(answer, reply, task, base=based(line), limits=context.limits)
         record = context.ledger.accept(
             task.task_key,

@@ -121,6 +121,10 @@ class Line:
         """Return the plan of a round."""
         return Plan.from_json(self._rounds[number].plan)
 
+    def home(self, identity: str) -> str:
+        """Return the line that a node trains now in this one's place; this one, unless it moved."""
+        return self.name if self.family is None else self.family.member_of(identity)
+
     def view(
         self,
         nodes: Collection[str],
@@ -153,7 +157,9 @@ class Line:
             abandoned_in_row=self.abandoned_in_row,
             tasks=tuple(self._task_view(task, busy_keys) for task in self._tasks(head_round)),
             waiting=tuple(
-                WaitingView(w.task_key, w.identity, w.round, w.start_number) for w in waiting
+                WaitingView(w.task_key, w.identity, w.round, w.start_number)
+                for w in waiting
+                if self.home(w.identity) == self.name  # what moved away contradicts those who stay
             ),
             nodes=frozenset(nodes),
             reachable=frozenset(reachable),
