@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         CoordinatorError,
         DataDirError,
         DataDirLocked,
+        EngineError,
         LinkDown,
         PortBusy,
         StaleDriver,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ._simulation import Simulation, simulate
     from ._simulation_driver import SimulationStuck
     from ._simulation_node import SimulatedNode
+    from ._simulation_ray import RayEngine
 
 _HOME = {
     "Coordinator": "_daemon",
@@ -34,10 +36,12 @@ _HOME = {
     "CoordinatorError": "_errors",
     "DataDirError": "_errors",
     "DataDirLocked": "_errors",
+    "EngineError": "_errors",
     "LinkDown": "_errors",
     "PortBusy": "_errors",
     "StaleDriver": "_errors",
     "StoreMismatch": "_errors",
+    "RayEngine": "_simulation_ray",
     "SimulatedNode": "_simulation_node",
     "Simulation": "_simulation",
     "SimulationStuck": "_simulation_driver",
@@ -51,8 +55,10 @@ __all__ = [
     "CoordinatorError",
     "DataDirError",
     "DataDirLocked",
+    "EngineError",
     "LinkDown",
     "PortBusy",
+    "RayEngine",
     "SimulatedNode",
     "Simulation",
     "SimulationStuck",

@@ -46,6 +46,13 @@ def simulate(
         Path | None,
         typer.Option(help="Where registry and log are kept; without it nothing is written."),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="Where nodes work: in-process, one at a time; ray, several at once in Flower's "
+            "Ray actors, with the same outcome (needs polyrank[ray])."
+        ),
+    ] = "in-process",
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Run the rounds of a daemon and its nodes in this one process: no servers, no waiting.
@@ -60,7 +67,15 @@ def simulate(
         folder = Path(undo.enter_context(TemporaryDirectory()))
         console = Console(stderr=True, highlight=False)
         simulation = undo.enter_context(
-            _prepared(settings, found, folder, rounds=rounds, data_dir=data_dir, console=console)
+            _prepared(
+                settings,
+                found,
+                folder,
+                rounds=rounds,
+                data_dir=data_dir,
+                engine=engine,
+                console=console,
+            )
         )
         try:
             with _shown(simulation, console, began):
@@ -118,13 +133,14 @@ def _prepared(
     *,
     rounds: int | None,
     data_dir: Path | None,
+    engine: str,
     console: Console,
 ) -> Simulation:
     from ..client._peft_node import SharedBases
     from ._simulation import Simulation
 
     bases = SharedBases()
-    simulation = Simulation(settings, rounds=rounds, data_dir=data_dir)
+    simulation = Simulation(settings, rounds=rounds, data_dir=data_dir, engine=engine)
     try:
         simulation.check_end()  # before minutes of loading
         for number, (_, node) in enumerate(found, start=1):

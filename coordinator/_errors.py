@@ -8,6 +8,7 @@ CoordinatorError
 ├── StaleDriver          a newer daemon has taken over                   .epoch .current
 ├── StoreMismatch        the registry holds something else than the      .adapter
 │                        configuration describes
+├── EngineError          where a simulation's nodes work is gone, or they cannot work there
 ├── SimulationStuck      nothing can happen any more (`_simulation_driver`)  .waits
 └── LinkDown             the SuperLink cannot be started or kept running .log_path
 """
@@ -86,6 +87,10 @@ class StoreMismatch(CoordinatorError):
     def __init__(self, message: str, *, adapter: str) -> None:
         super().__init__(message)
         self.adapter = adapter
+
+
+class EngineError(CoordinatorError):
+    """The engine of a simulation has failed, or a node cannot work in it."""
 
 
 class LinkDown(CoordinatorError):

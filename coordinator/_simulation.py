@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
@@ -26,11 +26,13 @@ from ._driver import REFRESH_SECONDS
 from ._errors import ConfigError
 from ._rules import OWN, Rules
 from ._simulation_driver import SimulatedDriver, SimulationStuck
+from ._simulation_engine import Engine, engine_of
 from ._simulation_node import SimulatedNode
 from ._simulation_open import opened_ledger, opened_log, quiet_nodes
 from ._simulation_session import SimulatedSession
 from ._simulation_time import SimulatedClock, dated
 
+T = TypeVar("T")
 OnRound = Callable[[str, Version], object]
 
 LONGEST_PAUSE_SECONDS: Final = 60.0  # no pause within the driver lasts longer
@@ -68,13 +70,15 @@ class Simulation:
             those that no round made: version 0, new members of a family, trials), before any node
             has evaluated it: the moment to change the nodes' data, and to let nodes join and leave.
         on_progress: called after each answer of a node, and with each new version.
+        engine: where the nodes work: "in-process", one at a time; "ray", several at once in
+            Flower's Ray actors, with the same bytes; or an engine, such as `RayEngine(gpus=.5)`.
 
     Attributes:
         clock: the simulated time.
         ledger: the records.
 
     Raises:
-        ConfigError: no line is configured, or two nodes have the same identity.
+        ConfigError: no line is configured, two nodes have the same identity, no such engine.
         DataDirLocked, DataDirError: a daemon runs on `data_dir`, or it cannot be used.
         StoreError: the registry cannot be opened.
     """
@@ -90,22 +94,25 @@ class Simulation:
         rules: Rules = OWN,
         on_round: OnRound | None = None,
         on_progress: Callable[[Progress], object] | None = None,
+        engine: str | Engine = "in-process",
     ) -> None:
         self.config = _with_rounds(config, rounds)
         self.clock = SimulatedClock()
         self.on_round = on_round
         self.on_progress = on_progress
-        self._session = SimulatedSession(on_answer=self._tell_progress)
+        self._engine = engine_of(engine)
+        self._session = SimulatedSession(on_answer=self._tell_progress, engine=self._engine)
         self._is_changed = False
         self._pauses = self._jumps = 0  # since something was done; since the last version
         with contextlib.ExitStack() as undo:
+            undo.callback(self._engine.close)
             log = undo.enter_context(opened_log(self.config, data_dir))
             self.ledger = ledger or undo.enter_context(opened_ledger(data_dir))
             self._driver = self._start_driver(log, rules)
+            self._seen = dict(self._driver.newest())
+            for node in nodes:
+                self.join(node)
             self._undo = undo.pop_all()
-        self._seen = dict(self._driver.newest())
-        for node in nodes:
-            self.join(node)
 
     @property
     def registry(self) -> Registry:
@@ -132,6 +139,17 @@ class Simulation:
             self._session.leave(address)
         self._is_changed = True
 
+    def apply(self, node: SimulatedNode, act: Callable[[Any], T]) -> T:
+        """Return `act(trainer)`, called where the node is: to change its data, or to look at it.
+
+        With the engine "ray" the trainer lives in another process, and `act` with what it returns
+        travels: `node.trainer` is gone then.
+
+        Raises:
+            EngineError: `act` cannot travel, or that process has died.
+        """
+        return self._engine.apply(node, act)
+
     def run(self, *, until: Callable[[], object] | None = None) -> None:
         """Run until every line has made its rounds and its nodes have evaluated the last version.
 
@@ -142,6 +160,7 @@ class Simulation:
         Raises:
             SimulationStuck: nothing can happen any more; it says what the lines wait for.
             ConfigError: without `until`: the number of rounds of a line is not known.
+            EngineError: the engine has failed.
             StaleDriver, StoreError: as in a daemon.
         """
         if until is None:
@@ -168,7 +187,7 @@ class Simulation:
                 )
 
     def close(self) -> None:
-        """Close the registry; harmless when it is closed."""
+        """Close registry and engine; harmless when they are closed."""
         self._undo.close()
 
     def __enter__(self) -> Self:
@@ -238,6 +257,7 @@ def simulate(
     rules: Rules = OWN,
     on_round: OnRound | None = None,
     on_progress: Callable[[Progress], object] | None = None,
+    engine: str | Engine = "in-process",
 ) -> Simulation:
     """Run a federation to its end and return it, its registry open; arguments as in `Simulation`.
 
@@ -255,6 +275,7 @@ def simulate(
                 rules=rules,
                 on_round=on_round,
                 on_progress=on_progress,
+                engine=engine,
             )
         )
         simulation.run(until=until)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from ..client._client_config import ClientConfig
 from ..client._desk import Desk
@@ -22,8 +22,11 @@ from ..client._protocol import Card, KeyPair
 from ..client._trainer import Trainer
 from ..client._wire import Failure, Incoming
 from ..client._work import Blob, Worker
+from ._errors import EngineError
 from ._simulation_memory import MemoryState, MemoryTaskCache, NoAdapters
 from ._simulation_random import OwnRandomness
+
+T = TypeVar("T")
 
 # A reply is asked for again only while it is the newest of its line: hundreds of nodes that kept
 # as many updates as a node on its own disk does would fill the memory.
@@ -147,11 +150,14 @@ class SimulatedNode:
             max_adapter_bytes=max_adapter_bytes,
             kept_tasks=KEPT_TASKS,
         )
-        self.trainer = trainer
+        self._trainer: Trainer | None = trainer
+        self._elsewhere = ""
         secret = hashlib.sha256(f"polyrank simulated node\0{seed}\0{name}".encode()).digest()
         self.key = key or KeyPair.from_private_bytes(secret)
+        self._seed, self._folder = seed, folder
         self._randomness = OwnRandomness(int.from_bytes(secret[:4], "big"))
-        self._desk = self._sit_down(folder)
+        self._desk: InlineDesk | None = self._sit_down(trainer, folder)
+        self._has_worked = False
 
     @property
     def name(self) -> str:
@@ -164,15 +170,66 @@ class SimulatedNode:
         return self.key.identity
 
     @property
+    def trainer(self) -> Trainer:
+        """Its trainer; raises EngineError when the node works elsewhere."""
+        self.check_at_home()
+        return cast("Trainer", self._trainer)
+
+    @property
     def card(self) -> Card:
-        """How it introduces itself now."""
-        return self._desk.card
+        """How it introduces itself now; raises EngineError when the node works elsewhere."""
+        return self._at_desk().card
 
     def answer(self, incoming: Incoming) -> Incoming | Failure:
         """Carry out one request and return the signed reply, or what went wrong on the way."""
+        desk = self._at_desk()
+        self._has_worked = True
         with self._randomness.installed():
-            return self._desk.answer(incoming)
+            return desk.answer(incoming)
 
-    def _sit_down(self, folder: Path | None) -> InlineDesk:
+    def apply(self, act: Callable[[Any], T]) -> T:
+        """Call `act` with the trainer, on this node's own random generators."""
+        trainer = self.trainer
+        self._has_worked = True
+        with self._randomness.installed():
+            return act(trainer)
+
+    def move_away(self, place: str) -> None:
+        """Let go of trainer and desk: a copy of this node works in another process from now on."""
+        self._elsewhere, self._trainer, self._desk = place, None, None
+
+    def check_at_home(self) -> None:
+        """Raise EngineError when this node works in another process."""
+        if self._elsewhere:
+            raise EngineError(
+                f"node {self.name!r} lives in {self._elsewhere} now: reach its trainer with "
+                "Simulation.apply, and make another node for another simulation"
+            )
+
+    def __reduce__(self) -> tuple[Callable[..., SimulatedNode], tuple[object, ...]]:
+        """Travel as what it was made of; raises EngineError when it has worked already."""
+        self.check_at_home()
+        if self._has_worked:
+            raise EngineError(
+                f"node {self.name!r} has worked in this process: make another one with its name"
+            )
+        named = {
+            field: getattr(self.config, field)
+            for field in ("max_rank", "tags", "adapters", "device", "memory_bytes")
+        }
+        named |= {"max_adapter_bytes": self.config.max_adapter_bytes, "folder": self._folder}
+        return _remade, (self.name, self._trainer, self._seed, self.key.private_bytes, named)
+
+    def _at_desk(self) -> InlineDesk:
+        self.check_at_home()
+        return cast("InlineDesk", self._desk)
+
+    def _sit_down(self, trainer: Trainer, folder: Path | None) -> InlineDesk:
         latest = NoAdapters(self.config.state_dir) if folder is None else LatestAdapters(folder)
-        return InlineDesk(Worker(self.config, self.trainer, latest=latest), self.key)
+        return InlineDesk(Worker(self.config, trainer, latest=latest), self.key)
+
+
+def _remade(
+    name: str, trainer: Trainer, seed: int, key: bytes, named: Mapping[str, Any]
+) -> SimulatedNode:
+    return SimulatedNode(name, trainer, seed=seed, key=KeyPair.from_private_bytes(key), **named)

@@ -200,3 +200,40 @@ def _calls(tree: ast.AST, name: str) -> list[ast.Call]:
         and ast.unparse(node.func).rpartition(".")[2] == name
         and (name != "sleep" or ast.unparse(node.func) == "time.sleep")
     ]
+
+
+def test_the_ray_backend_has_the_parts_that_the_simulators_edge_uses() -> None:
+    pytest.importorskip("ray", reason="needs polyrank[ray]")
+    backend = importlib.import_module("flwr.server.superlink.fleet.vce.backend.raybackend")
+    actors = importlib.import_module("flwr.simulation.ray_transport.ray_actor")
+    constants = importlib.import_module("flwr.common.constant")
+    made = backend.RayBackend
+    assert list(inspect.signature(made).parameters) == ["backend_config"]
+    assert set(inspect.signature(made.process_message).parameters) == {
+        *("self", "message", "context")
+    }
+    source = inspect.getsource(made)
+    for name in ("self.pool", "self.app_fn", "self.client_resources", "self.actor_kwargs"):
+        assert name in source
+    assert "if not ray.is_initialized():" in source
+    assert "node_config[PARTITION_ID_KEY]" in source
+    assert constants.PARTITION_ID_KEY == "partition-id"
+    pool = actors.BasicActorPool
+    assert list(inspect.signature(pool).parameters) == [
+        *("actor_type", "client_resources", "actor_kwargs")
+    ]
+    assert list(inspect.signature(pool.add_actors_to_pool).parameters) == ["self", "num_actors"]
+    assert list(inspect.signature(actors.pool_size_from_resources).parameters) == [
+        "client_resources"
+    ]
+    assert hasattr(actors, "ClientAppActor")
+
+
+def test_ray_can_be_kept_on_the_loopback_interface() -> None:
+    pytest.importorskip("ray", reason="needs polyrank[ray]")
+    constants = importlib.import_module("ray._private.ray_constants")
+    services = importlib.import_module("ray._private.services")
+    assert constants.ENABLE_RAY_CLUSTERS_ENV_VAR == "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    assert "if not ray_constants.ENABLE_RAY_CLUSTER:" in inspect.getsource(
+        services.get_node_ip_address
+    )

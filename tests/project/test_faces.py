@@ -53,8 +53,8 @@ FACES = {
     },
     "polyrank.coordinator": {
         "ConfigError", "Coordinator", "CoordinatorConfig", "CoordinatorError", "DataDirError",
-        "DataDirLocked", "LinkDown", "PortBusy", "SimulatedNode", "Simulation", "SimulationStuck",
-        "StaleDriver", "StoreMismatch", "simulate",
+        "DataDirLocked", "EngineError", "LinkDown", "PortBusy", "RayEngine", "SimulatedNode",
+        "Simulation", "SimulationStuck", "StaleDriver", "StoreMismatch", "simulate",
     },
 }  # fmt: skip
 
