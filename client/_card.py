@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from ._client_config import ClientConfig
@@ -28,7 +30,7 @@ def make_card(
         memory_bytes=_physical_memory_bytes() if memory is None else memory,
         device=config.device,
         tags=dict(config.tags),
-        libraries=_libraries(),
+        libraries=dict(_libraries()),
         adapters=config.adapters,
         fingerprint=described.fingerprint,
         modules={name: tuple(shape) for name, shape in described.modules.items()},
@@ -40,7 +42,9 @@ def make_card(
     )
 
 
-def _libraries() -> dict[str, str]:
+@cache
+def _libraries() -> Mapping[str, str]:
+    """Return the versions of what is installed: a look at many files, and the same each time."""
     found: dict[str, str] = {}
     for name in _LIBRARIES:
         try:

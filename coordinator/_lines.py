@@ -42,6 +42,7 @@ class Line:
         self.stopped_until = 0.0
         self.complaint = ""
         self._rounds: dict[int, RoundRecord] = {}
+        self._plans: dict[int, tuple[RoundRecord, Plan]] = {}
         self.reload()
 
     @property
@@ -118,8 +119,12 @@ class Line:
         return max(found, key=lambda version: version.number)
 
     def plan(self, number: int) -> Plan:
-        """Return the plan of a round."""
-        return Plan.from_json(self._rounds[number].plan)
+        """Return the plan of a round; read once from each of its records."""
+        record, plan = self._plans.get(number, (None, None))
+        if plan is None or record is not self._rounds[number]:
+            plan = Plan.from_json(self._rounds[number].plan)
+            self._plans[number] = self._rounds[number], plan
+        return plan
 
     def home(self, identity: str) -> str:
         """Return the line that a node trains now in this one's place; this one, unless it moved."""
@@ -225,6 +230,7 @@ class Line:
             for number, found in self._rounds.items()
             if number in needed or found.state not in TERMINAL
         }
+        self._plans = {n: known for n, known in self._plans.items() if n in self._rounds}
 
     def _check(self, record: AdapterLine) -> None:
         if record.base_model != self.config.base_model:

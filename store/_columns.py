@@ -10,7 +10,7 @@ from sqlalchemy import DateTime, Dialect, LargeBinary, MetaData, Text
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
-from ._json import dumps, loads
+from ._json import dumps, reads
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -42,7 +42,7 @@ class JsonText(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """Read."""
-        return None if value is None else loads(value)
+        return None if value is None else reads(value)
 
 
 class Base(DeclarativeBase):

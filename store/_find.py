@@ -97,6 +97,18 @@ def round_row(session: Session, adapter: AdapterRow, number: int) -> RoundRow:
     return row
 
 
+def round_start(session: Session, adapter: AdapterRow, number: int) -> tuple[str, int]:
+    """Return a round's state and the version it starts from, without its plan; raise NotFound."""
+    found = session.execute(
+        select(RoundRow.state, RoundRow.start_number).where(
+            RoundRow.adapter_id == adapter.id, RoundRow.number == number
+        )
+    ).one_or_none()
+    if found is None:
+        raise NotFound("round", f"{adapter.name} round {number}")
+    return found.state, found.start_number
+
+
 def task_row(session: Session, key: str) -> TaskRow:
     """Return a task; raise NotFound."""
     row = session.get(TaskRow, key)

@@ -62,8 +62,30 @@ def dumps(value: Any) -> str:
 
 
 def loads(text: str) -> Any:
-    """Read what dumps() wrote, read-only."""
+    """Read JSON from anybody, read-only; raises InvalidValue as `freeze` does."""
     return _copy(json.loads(text), "stored JSON", 0)
+
+
+def reads(text: str) -> Any:
+    """Read what dumps() wrote into the database, read-only; several times as fast as `loads`.
+
+    Plans and evidence of hundreds of nodes are read again and again, and were checked when they
+    were written.
+    """
+    return _frozen(json.loads(text, parse_constant=_no_number))
+
+
+def _no_number(name: str) -> NoReturn:
+    raise InvalidValue("stored JSON", f"{name} is not a finite number")
+
+
+def _frozen(value: Any) -> Any:
+    if type(value) is dict:
+        items = cast("dict[str, Any]", value).items()
+        return ReadOnlyDict({key: _frozen(item) for key, item in items})
+    if type(value) is list:
+        return ReadOnlyList([_frozen(item) for item in cast("list[Any]", value)])
+    return value
 
 
 def _items(value: Mapping[str, Any], where: str, depth: int) -> Iterable[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ._database import now
 from ._errors import Conflict, InvalidValue
-from ._find import adapter_row, contribution_row, round_row, task_row, version_row
+from ._find import adapter_row, contribution_row, round_start, task_row, version_row
 from ._intake import Intake
 from ._json import ReadOnlyDict, freeze
 from ._names import one_of, text, whole
@@ -177,10 +177,10 @@ def _check_task(session: Session, task: NewTask, adapter: AdapterRow | None) -> 
     if adapter is None:
         raise InvalidValue("adapter", f"a {task.kind} task needs one")
     if task.kind == "train":
-        row = round_row(session, adapter, task.round)
-        if row.state not in ("planned", "open"):
-            subject = f"round {row.number} of adapter {adapter.name}"
-            raise Conflict(subject, "state planned or open", f"state {row.state}")
+        state, _ = round_start(session, adapter, task.round)
+        if state not in ("planned", "open"):
+            subject = f"round {task.round} of adapter {adapter.name}"
+            raise Conflict(subject, "state planned or open", f"state {state}")
 
 
 def close_task(
@@ -232,6 +232,7 @@ def add_contribution(session: Session, key: str, outcome: Update | str) -> Contr
         return first
     assert task.adapter is not None  # the database says so too
     update = outcome if isinstance(outcome, Update) else None
+    _, start_number = round_start(session, task.adapter, task.round)
     if update is not None:
         add_blob(session, update.intake.staged)
     row = ContributionRow(
@@ -247,7 +248,7 @@ def add_contribution(session: Session, key: str, outcome: Update | str) -> Contr
         num_examples=0 if update is None else update.num_examples,
         metrics=ReadOnlyDict() if update is None else update.metrics,
         start_digest=task.start_digest,
-        start_number=round_row(session, task.adapter, task.round).start_number,
+        start_number=start_number,
         rank=task.rank if update is None else update.intake.header.rank,
         approximate=update is not None and update.approximate,
         counted_in=None,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polyrank.store import InvalidValue, ProfileMismatch, StoreError
 from polyrank.store import _errors as errors_module
 from polyrank.store._header import Header, read_header
-from polyrank.store._json import MAX_DEPTH, dumps, freeze, loads
+from polyrank.store._json import MAX_DEPTH, dumps, freeze, loads, reads
 from polyrank.store._profile import check_profile, sketch_of
 from store_blobs import adapter_blob, profile_for
 
@@ -63,13 +63,16 @@ def test_json_values_survive_freezing_storing_and_pickling(value):
     frozen = freeze(value)
     assert frozen == value
     assert loads(dumps(frozen)) == value
+    assert reads(dumps(frozen)) == value
+    assert hash(reads(dumps(frozen))) == hash(frozen)
     assert pickle.loads(pickle.dumps(frozen)) == copy.deepcopy(frozen) == value
     assert hash(frozen) == hash(freeze(value))
 
 
-def test_what_is_frozen_cannot_be_changed_at_any_depth():
+@pytest.mark.parametrize("take", [freeze, lambda value: reads(dumps(value))])
+def test_what_is_frozen_cannot_be_changed_at_any_depth(take):
     source = {"a": [1, {"b": 2}]}
-    frozen = freeze(source)
+    frozen = take(source)
     source["a"].append(3)
     assert frozen == {"a": [1, {"b": 2}]}
     for change in (
@@ -81,6 +84,11 @@ def test_what_is_frozen_cannot_be_changed_at_any_depth():
     ):
         with pytest.raises(TypeError, match="read-only"):
             change()
+
+
+def test_a_database_that_holds_no_number_is_told_about():
+    with pytest.raises(InvalidValue, match="NaN is not a finite number"):
+        reads('{"a": [NaN]}')
 
 
 def test_what_json_cannot_carry_is_named_with_its_place():
