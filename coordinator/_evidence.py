@@ -120,21 +120,26 @@ def answers_of(
 def _trial(version: Version, pairs: Sequence[tuple[str, Paired]], family: Family) -> TrialEvidence:
     """Average what the nodes of each side say of a merge; a loss that rises is a positive change.
 
-    Each node has the same weight, whatever number of rows it claims.
+    Each node has the same weight, whatever number of rows it claims. Where several judge a side,
+    the most favourable answer does not count, and where several use it, one judge is none: a node
+    that lies can keep two members apart, but not merge them over the others' heads.
     """
     keep, absorb = version.tags["keep"], version.tags["absorb"]
     sides: list[SideEvidence] = []
     for name in (keep, absorb):
-        own = [pair for i, pair in pairs if family.member_of(i) == name]
-        if not own:
+        own = sorted(
+            (pair for i, pair in pairs if family.member_of(i) == name), key=lambda pair: -pair.mean
+        )
+        if len(own) < min(2, family.present(name)) or not own:
             continue
+        heard = own[1:] or own
         sides.append(
             SideEvidence(
                 adapter=name,
                 rows=sum(pair.count for pair in own),
                 identities=len(own),
-                loss_change=-fmean(pair.mean for pair in own),
-                standard_error=math.hypot(*(pair.standard_error for pair in own)) / len(own),
+                loss_change=-fmean(pair.mean for pair in heard),
+                standard_error=math.hypot(*(pair.standard_error for pair in heard)) / len(heard),
             )
         )
     return TrialEvidence(keep=keep, absorb=absorb, trial=version.ref, sides=tuple(sides))

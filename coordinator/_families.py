@@ -144,7 +144,7 @@ class Family:
         found = self.assigned.get(identity)
         if found is None or not self._is_archived(found[0]):
             return Watch() if found is None else found[1]
-        return Watch(seen=found[1].seen, reviewed=found[1].reviewed)
+        return Watch(seen=found[1].seen, reviewed=found[1].reviewed, moves=found[1].moves)
 
     def users(self, member: str) -> int:
         """Return how many nodes are assigned to a member, those that are gone included."""

@@ -85,6 +85,7 @@ def observe(
         chance=_chance(summary),
         recent_harm=watch.harm,
         since_move=watch.since_move,
+        recent_moves=watch.recent_moves(review, policy.refractory),
     )
     is_news = (
         is_worse

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any, Literal
 
 from ..aggregation import AdapterError, SummarySpec, add, mean_bandwidth
@@ -18,6 +19,10 @@ from ._references import after_review
 
 # What an operator has to approve in mode "propose"; a node that moves can move back by itself.
 STRUCTURAL = frozenset({"expand_adapter", "merge", "archive", "expand_rank", "shrink_rank"})
+
+# Of the usual number of rows: a window that claims more does not help to settle the bandwidth,
+# else one node with a million rows would settle it alone.
+MOST_OF_USUAL = 4
 
 Mode = Literal["off", "record", "propose", "act"]
 
@@ -69,6 +74,8 @@ def _spec(family: Family, found: Sequence[Found]) -> SummarySpec:
         return spec
     usual = widths.most_common(1)[0][0]  # one node with another model must not stop all
     fitting = [f.window.summary for f in found if f.window.summary.width == usual]
+    most = MOST_OF_USUAL * median(summary.count for summary in fitting)
+    fitting = [summary for summary in fitting if summary.count <= most]
     try:
         return replace(spec, bandwidth=mean_bandwidth(add(fitting)))
     except AdapterError:  # too few rows, or all alike: the next review tries again

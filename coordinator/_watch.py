@@ -13,6 +13,7 @@ from typing import Any, Self
 from ._rank_memory import RankMemory
 
 RECENT_WINDOWS = 8
+KEPT_MOVES = 4
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Watch:
         since_move: reviews since it was moved to its adapter; None: it never was.
         seen: task key of the last window that was reviewed.
         reviewed: number of the review that had it.
+        moves: numbers of the reviews that had its last windows before a move, newest last.
     """
 
     base: tuple[Moments, ...] = ()
@@ -43,6 +45,11 @@ class Watch:
     since_move: int | None = None
     seen: str = ""
     reviewed: int = 0
+    moves: tuple[int, ...] = ()
+
+    def recent_moves(self, review: int, refractory: int) -> int:
+        """Return how many moves are less than `refractory` reviews old in this review."""
+        return sum(review - at <= refractory for at in self.moves)
 
     def after(
         self,
@@ -57,7 +64,8 @@ class Watch:
         """Return the watch after the window of a review; `windows` is how many make a base."""
         base = self.base if is_harmful else (*self.base, moments)[-windows:]
         wants = is_reference and len(self.reference) < windows
-        return Watch(
+        return replace(
+            self,
             base=base,
             reference=(*self.reference, key) if wants else self.reference,
             harm=(*self.harm, is_harmful)[-RECENT_WINDOWS:],
@@ -68,7 +76,9 @@ class Watch:
 
     def moved(self) -> Watch:
         """Return the watch of a node that has another adapter from now on."""
-        return Watch(since_move=0, seen=self.seen, reviewed=self.reviewed)
+        last = (self.reviewed,)
+        moves = self.moves if self.moves[-1:] == last else (*self.moves, *last)[-KEPT_MOVES:]
+        return Watch(since_move=0, seen=self.seen, reviewed=self.reviewed, moves=moves)
 
     def pinned(self) -> Watch:
         """Return the watch with a new reference: what was new is known now."""
@@ -83,6 +93,7 @@ class Watch:
             "since_move": self.since_move,
             "seen": self.seen,
             "reviewed": self.reviewed,
+            "moves": list(self.moves),
         }
 
     @classmethod
@@ -95,6 +106,7 @@ class Watch:
             since_move=values.get("since_move"),
             seen=str(values.get("seen", "")),
             reviewed=int(values.get("reviewed", 0)),
+            moves=tuple(int(number) for number in values.get("moves", ())),
         )
 
 

@@ -39,7 +39,7 @@ def decide(review: Review, policy: AdaptationPolicy) -> tuple[Choice, ...]:
 
     Each node in alarm is in exactly one choice. An answer that is missing never moves anybody: the
     node waits. One identity alone never causes a new adapter, a merge or a change of rank, whatever
-    it reports; it can move itself, at most once in `refractory` reviews unless it is worse off
+    it reports; it can move itself, at most once in `refractory` reviews, twice if it is worse off
     than knowing nothing, and it can pin.
     """
     scene = look(review, policy)

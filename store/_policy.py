@@ -38,8 +38,9 @@ class AdaptationPolicy(Checked):
         expansion_level: greatest chance, for an adapter and a review, that false alarms alone
             would look like what an expansion rests on.
         pin_level: the same for a pin.
-        refractory: reviews after a move in which a node is not moved again, unless its loss is
-            above the uninformed one; and after a pin in which its adapter is not pinned again.
+        refractory: reviews after a move in which a node is not moved again, but for one more move
+            while its loss is above the uninformed one; and after a pin in which its adapter is not
+            pinned again.
         max_probes: other adapters that a node in alarm is asked to score in one review.
         max_trials: trial merges in one review.
         provisional_age: age at which a provisional adapter is tried against its parent.

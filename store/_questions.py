@@ -14,6 +14,9 @@ from ._decide_scene import Scene, Signs, by_adapter, look
 from ._policy import AdaptationPolicy
 from ._review import MemberEvidence, RankEvidence, Review
 
+LOST_MOVES = 2
+"""Most moves within `refractory` reviews of a node that is worse off than knowing nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -67,9 +70,13 @@ def asked_first(scene: Scene, adapter: str) -> tuple[str, ...]:
 
 
 def may_move(found: Signs, policy: AdaptationPolicy) -> bool:
-    """Whether a node is free to move: not just moved, or lost where it is."""
+    """Whether a node is free to move: not just moved, or lost where it is, but no more than twice.
+
+    A node whose data alternate would otherwise move at every review, always a window too late.
+    """
     since = found.node.since_move
-    return since is None or since >= policy.refractory or found.lost
+    is_rested = since is None or since >= policy.refractory
+    return is_rested or (found.lost and found.node.recent_moves < LOST_MOVES)
 
 
 def nearest(scene: Scene, adapter: str) -> tuple[str, ...]:

@@ -120,6 +120,7 @@ class NodeEvidence(Checked):
         newcomer: whether this is its first window in the family, so that it has no place yet.
         former: the member that it was assigned to, where that was archived while it was away: it
             begins anew, as a newcomer does.
+        recent_moves: its moves less than `refractory` reviews ago.
         probes: answers to what `questions` asked.
     """
 
@@ -137,6 +138,7 @@ class NodeEvidence(Checked):
     chance: Share | None = None
     recent_harm: tuple[bool, ...] = ()
     since_move: Count | None = None
+    recent_moves: Count = 0
     newcomer: bool = False
     former: Name | None = None
     probes: tuple[ProbeEvidence, ...] = ()
@@ -156,7 +158,8 @@ class SideEvidence(Checked):
         adapter: the side: one of the two members.
         rows: fresh rows that its nodes scored.
         identities: distinct nodes that did.
-        loss_change: mean of (loss under the merge - loss under their own adapter).
+        loss_change: mean of (loss under the merge - loss under their own adapter), the most
+            favourable node left out where there are several.
         standard_error: of the change.
     """
 

@@ -19,7 +19,9 @@ WARM_UP = 5
 
 
 class World:
-    """Six nodes on one line with continual adaptation."""
+    """Six nodes on one line with continual adaptation; `kind` is of these nodes."""
+
+    kind = SimulatedNode
 
     def __init__(self, ledger: Ledger, mode: str = "act", **policy: object) -> None:
         self.ledger = ledger
@@ -27,7 +29,7 @@ class World:
             {"adapters": {"line": {**LINE, "continual": {"mode": mode, "policy": POLICY | policy}}}}
         )
         self.streams = {name: ToyStream(name) for name in NAMES}
-        self.nodes = {n: SimulatedNode(n, self.streams[n], max_rank=4) for n in NAMES}
+        self.nodes = {n: self.kind(n, self.streams[n], max_rank=4) for n in NAMES}
         self.restart()
 
     def restart(self) -> None:

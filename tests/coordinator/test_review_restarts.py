@@ -9,7 +9,7 @@ from polyrank.coordinator._nodes import RETURN_SECONDS
 from polyrank.coordinator._simulation import Simulation
 from polyrank.store import Ledger, open_ledger
 
-from .test_reviews import World
+from .family_world import World
 
 
 @pytest.fixture

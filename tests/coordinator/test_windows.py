@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from polyrank.aggregation import SummarySpec, summarise
 from polyrank.client._protocol import TaskEnvelope
 from polyrank.client._wire import Incoming
@@ -97,3 +100,33 @@ def test_what_cannot_be_a_comparison_is_a_bad_reply(paired: object) -> None:
         check({"paired": paired}, against="a" * 64)
     with pytest.raises(BadReply, match="window"):
         check({"summary": summary(), "gate": paired}, gate={"digest": "a" * 64})
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+NUMBERS = st.integers(-3, 90) | st.floats() | ANYTHING
+SUMMARIES = st.dictionaries(st.sampled_from(sorted(summary())), NUMBERS, max_size=3).map(
+    lambda changes: {"summary": {**summary(), **changes}}
+)
+PAIRS = st.fixed_dictionaries({"count": NUMBERS, "sum": NUMBERS, "square_sum": NUMBERS}).map(
+    lambda values: {"paired": values}
+)
+ANSWERS = st.binary(max_size=40) | ANYTHING | SUMMARIES | PAIRS
+
+
+@settings(max_examples=150, deadline=None)
+@given(answer=ANSWERS, is_comparison=st.booleans())
+def test_whatever_is_sent_is_a_checked_answer_or_a_bad_reply(
+    answer: object, is_comparison: bool
+) -> None:
+    try:
+        found = check(answer, **({"against": "a" * 64} if is_comparison else {}))
+    except BadReply:
+        return
+    if found is not None:
+        assert set(found) == {"paired" if is_comparison else "summary"}
+        for value in next(iter(found.values())).values():
+            assert not isinstance(value, float) or math.isfinite(value)

@@ -54,6 +54,13 @@ def test_a_node_in_alarm_scores_every_other_member_archived_ones_too(node: Any):
     )
 
 
+@pytest.mark.parametrize(("moves", "asked"), [(0, 3), (1, 3), (2, 0)])
+def test_a_node_that_is_lost_is_asked_after_one_move_but_not_after_two(moves: int, asked: int):
+    lost = quiet("ann", loss=0.8, since_move=0, recent_moves=moves)
+    assert len(ask(lost)) == asked
+    assert len(ask(replace(lost, since_move=POLICY.refractory))) == 3
+
+
 def test_nearest_is_parent_then_children_then_most_used_then_newest_then_by_name():
     members = (
         *FOUR,
