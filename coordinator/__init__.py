@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         StaleDriver,
         StoreMismatch,
     )
+    from ._router import router
     from ._simulation import Simulation, simulate
     from ._simulation_driver import SimulationStuck
     from ._simulation_node import SimulatedNode
@@ -42,6 +43,7 @@ _HOME = {
     "StaleDriver": "_errors",
     "StoreMismatch": "_errors",
     "RayEngine": "_simulation_ray",
+    "router": "_router",
     "SimulatedNode": "_simulation_node",
     "Simulation": "_simulation",
     "SimulationStuck": "_simulation_driver",
@@ -64,6 +66,7 @@ __all__ = [
     "SimulationStuck",
     "StaleDriver",
     "StoreMismatch",
+    "router",
     "simulate",
 ]
 

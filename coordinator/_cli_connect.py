@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import click
@@ -16,7 +16,9 @@ import typer
 from ._paths import DATA_DIR_VARIABLE, REGISTRY_VARIABLE, default_registry_url
 
 if TYPE_CHECKING:
-    from ..store import Registry
+    from collections.abc import Mapping
+
+    from ..store import Registry, Routing, RoutingTable
 
 TOKEN_VARIABLE = "POLYRANK_REGISTRY_TOKEN"
 
@@ -70,7 +72,13 @@ def open_registry(url: str | None) -> Registry:
     where = url or default_registry_url()
     _refuse_missing_file(where)
     token = os.environ.get(TOKEN_VARIABLE) if where.startswith("grpc") else None
-    return connect(where, token=token or None)
+    return connect(where, token=token or None, router=_route)
+
+
+def _route(table: RoutingTable, summary: Mapping[str, Any], own: str | None) -> Routing:
+    from ._router import router  # with torch, which no other query needs
+
+    return router(table, summary, own)
 
 
 def _refuse_missing_file(url: str) -> None:

@@ -19,6 +19,7 @@ from ._cli_output import print_facts, print_json, print_table, short, size
 from ._cli_registry_changes import add_changes
 from ._cli_registry_families import add_families
 from ._cli_registry_records import add_records
+from ._cli_registry_routes import add_routes
 
 if TYPE_CHECKING:
     from ..store import Page, Version
@@ -190,4 +191,5 @@ def _print_page(page: Page[Version], *, as_json: bool, empty: str) -> None:
 
 add_records(app)
 add_families(app)
+add_routes(app)
 add_changes(app)

@@ -35,6 +35,7 @@ from ._errors import CoordinatorError, LinkDown, PortBusy, StaleDriver
 from ._files import DataDirLock, end_superlink, remove_daemon_file, write_daemon_file
 from ._flower import DriverSession, LinkError, PortInUse, SuperLink, WireLimits
 from ._log import open_log
+from ._router import router
 
 STOP_SECONDS: Final = 30.0
 _MAX_RESTART_PAUSE_SECONDS: Final = 30.0
@@ -135,7 +136,9 @@ class Coordinator:
                 terminal=self._terminal,
             )
         )
-        ledger = undo.enter_context(open_ledger(self.config.registry_url, blobs=self.config.blobs))
+        ledger = undo.enter_context(
+            open_ledger(self.config.registry_url, blobs=self.config.blobs, router=router)
+        )
         self._epoch = ledger.take_epoch(f"{socket.gethostname()} process {os.getpid()}")
         if not held:
             log.warning(

@@ -16,14 +16,16 @@ from ..store import Ledger, open_ledger
 from ._config import CoordinatorConfig
 from ._files import DataDirLock
 from ._log import open_log
+from ._router import router
 
 
 def opened_ledger(data_dir: Path | None) -> Ledger:
     """Open the records; without a data directory new ones in memory."""
     if data_dir is None:
-        return open_ledger("memory://")
+        return open_ledger("memory://", router=router)
     folder = data_dir.absolute()
-    return open_ledger(f"sqlite:///{folder / 'registry.db'}", blobs=folder / "blobs")
+    url = f"sqlite:///{folder / 'registry.db'}"
+    return open_ledger(url, blobs=folder / "blobs", router=router)
 
 
 @contextlib.contextmanager

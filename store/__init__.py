@@ -94,6 +94,7 @@ if TYPE_CHECKING:
         SideEvidence,
         TrialEvidence,
     )
+    from ._route_records import Fit, RouteEntry, Router, RouteShare, Routing, RoutingTable
 
 _ERRORS = (
     "AddressInUse AddressRefused AlreadyExists BlobDamaged BlobMissing BlobTooLarge Closed "
@@ -107,6 +108,7 @@ _RECORDS = (
     "RegistryInfo RoundRecord SummaryRecord TaskRecord Version"
 )
 _FAMILIES = "AssignmentRecord DecisionStep FamilyRecord MemberRecord NewDecision Proposal"
+_ROUTES = "Fit RouteEntry RouteShare Router Routing RoutingTable"
 _REVIEW = "MemberEvidence NodeEvidence ProbeEvidence RankEvidence Review SideEvidence TrialEvidence"
 _HOME = {
     **dict.fromkeys(_ERRORS.split(), "_errors"),
@@ -117,6 +119,7 @@ _HOME = {
     "ProposalEvidence": "_proposal_evidence",
     **dict.fromkeys(("Probe", "RankTrial", "Trial", "questions"), "_questions"),
     **dict.fromkeys(("Choice", "choices_to_json"), "_decide_choice"),
+    **dict.fromkeys(_ROUTES.split(), "_route_records"),
     "AdaptationPolicy": "_policy",
     "decide": "_decide",
     **dict.fromkeys(("replay", "replays"), "_replay"),
@@ -155,6 +158,7 @@ __all__ = [
     "Evidence",
     "FamilyRecord",
     "FilterError",
+    "Fit",
     "GateEvidence",
     "InvalidBlob",
     "InvalidValue",
@@ -174,9 +178,9 @@ __all__ = [
     "Parent",
     "Probe",
     "ProbeEvidence",
+    "ProfileMismatch",
     "Proposal",
     "ProposalEvidence",
-    "ProfileMismatch",
     "RankEvidence",
     "RankTrial",
     "RecallEvidence",
@@ -186,6 +190,11 @@ __all__ = [
     "RemoteFailure",
     "Review",
     "RoundRecord",
+    "RouteEntry",
+    "RouteShare",
+    "Router",
+    "Routing",
+    "RoutingTable",
     "SchemaTooNew",
     "Server",
     "SideEvidence",

@@ -24,6 +24,7 @@ from ._family_records import (
 )
 from ._json import EMPTY
 from ._records import Alias, Decision, Evidence
+from ._route_records import Fit, Routing, RoutingTable
 
 
 class FamilyReads(ABC):
@@ -72,6 +73,40 @@ class FamilyReads(ABC):
         The driver carries it out before the family's next round, or writes down why it cannot.
         NotFound unless the choice is about a member of a family and nodes that the registry knows;
         InvalidValue for a "keep".
+        """
+
+    @abstractmethod
+    def routes(self, family: str) -> RoutingTable:
+        """Return what batches are compared with in a family: its members by name.
+
+        NotFound for a family that is unknown.
+        """
+
+    @abstractmethod
+    def route(self, family: str, summary: Mapping[str, Any], *, own: str | None = None) -> Routing:
+        """Say which members in service fit a batch, given its summary by the family's spec.
+
+        `own` is preferred among members that the batch cannot tell apart. The mathematics is not
+        here: a daemon's registry has it, and connect(url, router=...) brings it to a local one.
+
+        NotFound for a family that is unknown; InvalidValue for a summary that does not fit;
+        Conflict if fewer than two members in service have a reference (and there are two);
+        Unsupported without a router.
+        """
+
+    @abstractmethod
+    def fitting(
+        self, card: Mapping[str, Any], *, family: str | None = None, limit: int = 20
+    ) -> list[Fit]:
+        """List the adapters that fit a node's card, the best first; limit is 1 to 1000.
+
+        Of a card (NodeRecord.card) count `max_rank`, and where they are given `fingerprint` (same
+        base model), `memory_bytes` (most bytes of the adapter) and `tags`. Of each line, of one
+        family or of all: its stable version, else its newest; of higher rank, its best part of the
+        rank that fits. Lines whose smallest part is too large, retired and merged lines and trials
+        are left out. More matching tags come first, then better quality.
+
+        InvalidValue for a card that cannot be read, NotFound for an unknown family.
         """
 
 

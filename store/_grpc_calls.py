@@ -35,6 +35,7 @@ from ._records import (
     TaskRecord,
     Version,
 )
+from ._route_records import Fit, Routing, RoutingTable
 
 SERVICE = "polyrank.registry.v1.Registry"
 CHUNK_BYTES = 1 << 20
@@ -108,6 +109,9 @@ CALLS: dict[str, Call] = {
     "family": Call("GetFamily", FamilyRecord, Shape.ONE),
     "members": Call("ListMembers", MemberRecord),
     "assignments": Call("ListAssignments", AssignmentRecord),
+    "routes": Call("GetRoutes", RoutingTable, Shape.ONE),
+    "route": Call("Route", Routing, Shape.ONE),
+    "fitting": Call("ListFitting", Fit),
     "events": Call("ListEvents", Event),
 }
 READ = Call("Read", bytes)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Literal, NoReturn, cast
 
 from ._decide_choice import Choice
-from ._errors import Unsupported
+from ._errors import InvalidValue, Unsupported
 from ._family_records import (
     AssignmentRecord,
     DecisionStep,
@@ -22,7 +22,7 @@ from ._family_records import (
 )
 from ._grpc_calls import CHUNK_BYTES
 from ._grpc_channel import CONNECT_SECONDS, Channel, RemoteBlob, RemoteWatch
-from ._json import EMPTY
+from ._json import EMPTY, dumps, freeze
 from ._records import (
     AdapterLine,
     Alias,
@@ -46,6 +46,7 @@ from ._records import (
     Version,
 )
 from ._registry import ANY, Expect, Registry, Source, Watch
+from ._route_records import Fit, Routing, RoutingTable
 
 
 def connect_remote(url: str, *, token: str | None = None) -> Registry:
@@ -257,6 +258,18 @@ class RemoteRegistry(Registry):
     def assignments(self, family: str) -> list[AssignmentRecord]:
         return self._list("assignments", family=family)
 
+    def routes(self, family: str) -> RoutingTable:
+        return self._channel.one("routes", family=family)
+
+    def route(self, family: str, summary: Mapping[str, Any], *, own: str | None = None) -> Routing:
+        text = _json("summary", summary)
+        return self._channel.one("route", family=family, summary=text, own=own)
+
+    def fitting(
+        self, card: Mapping[str, Any], *, family: str | None = None, limit: int = 20
+    ) -> list[Fit]:
+        return self._list("fitting", card=_json("card", card), family=family, limit=limit)
+
     def events(
         self, *, since: int = 0, limit: int = 100, adapter: str | None = None
     ) -> list[Event]:
@@ -279,3 +292,10 @@ class RemoteRegistry(Registry):
         self._channel.refuse_if_closed()
         problem = "writes belong to the owner of the database; connect there by sqlite:///PATH"
         raise Unsupported(call, self._channel.url, problem)
+
+
+def _json(field: str, values: object) -> str:
+    """Write an object as canonical JSON; raise InvalidValue for what is none."""
+    if not isinstance(values, Mapping):
+        raise InvalidValue(field, "an object is wanted")
+    return dumps(freeze(cast("Mapping[str, Any]", values), field=field))

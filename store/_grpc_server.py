@@ -217,7 +217,17 @@ def _keywords(name: str, request: Message) -> dict[str, Any]:
         keywords["expect"] = None if absent else keywords.get("expect", ANY)
     elif name == "force":
         keywords["choice"] = _choice(keywords["choice"])
+    for field in ("summary", "card"):
+        if field in keywords:
+            keywords[field] = _parsed(field, keywords[field])
     return keywords
+
+
+def _parsed(field: str, text: str) -> Any:
+    try:
+        return loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidValue(field, f"not JSON: {error}") from error
 
 
 def _choice(text: str) -> Choice:

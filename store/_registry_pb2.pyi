@@ -247,6 +247,32 @@ class ListAssignmentsRequest(_message.Message):
     family: str
     def __init__(self, family: _Optional[str] = ...) -> None: ...
 
+class GetRoutesRequest(_message.Message):
+    __slots__ = ("family",)
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    family: str
+    def __init__(self, family: _Optional[str] = ...) -> None: ...
+
+class RouteRequest(_message.Message):
+    __slots__ = ("family", "summary", "own")
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    OWN_FIELD_NUMBER: _ClassVar[int]
+    family: str
+    summary: str
+    own: str
+    def __init__(self, family: _Optional[str] = ..., summary: _Optional[str] = ..., own: _Optional[str] = ...) -> None: ...
+
+class ListFittingRequest(_message.Message):
+    __slots__ = ("card", "family", "limit")
+    CARD_FIELD_NUMBER: _ClassVar[int]
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    card: str
+    family: str
+    limit: int
+    def __init__(self, card: _Optional[str] = ..., family: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
 class ListEventsRequest(_message.Message):
     __slots__ = ("since", "limit", "adapter")
     SINCE_FIELD_NUMBER: _ClassVar[int]
@@ -386,6 +412,12 @@ class AssignmentRecords(_message.Message):
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[AssignmentRecord]
     def __init__(self, items: _Optional[_Iterable[_Union[AssignmentRecord, _Mapping]]] = ...) -> None: ...
+
+class Fits(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[Fit]
+    def __init__(self, items: _Optional[_Iterable[_Union[Fit, _Mapping]]] = ...) -> None: ...
 
 class Events(_message.Message):
     __slots__ = ("items",)
@@ -766,6 +798,74 @@ class AssignmentRecord(_message.Message):
     payload: Json
     updated_at: _timestamp_pb2.Timestamp
     def __init__(self, family: _Optional[str] = ..., identity: _Optional[str] = ..., adapter: _Optional[str] = ..., payload: _Optional[_Union[Json, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RouteEntry(_message.Message):
+    __slots__ = ("adapter", "state", "stable", "users", "reference")
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    adapter: str
+    state: str
+    stable: int
+    users: int
+    reference: Json
+    def __init__(self, adapter: _Optional[str] = ..., state: _Optional[str] = ..., stable: _Optional[int] = ..., users: _Optional[int] = ..., reference: _Optional[_Union[Json, _Mapping]] = ...) -> None: ...
+
+class RoutingTable(_message.Message):
+    __slots__ = ("family", "spec", "entries")
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    family: str
+    spec: Json
+    entries: _containers.RepeatedCompositeFieldContainer[RouteEntry]
+    def __init__(self, family: _Optional[str] = ..., spec: _Optional[_Union[Json, _Mapping]] = ..., entries: _Optional[_Iterable[_Union[RouteEntry, _Mapping]]] = ...) -> None: ...
+
+class RouteShare(_message.Message):
+    __slots__ = ("adapter", "share", "distance")
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    adapter: str
+    share: float
+    distance: float
+    def __init__(self, adapter: _Optional[str] = ..., share: _Optional[float] = ..., distance: _Optional[float] = ...) -> None: ...
+
+class Routing(_message.Message):
+    __slots__ = ("family", "adapter", "stable", "is_clear", "shares", "ties")
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    IS_CLEAR_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    TIES_FIELD_NUMBER: _ClassVar[int]
+    family: str
+    adapter: str
+    stable: int
+    is_clear: bool
+    shares: _containers.RepeatedCompositeFieldContainer[RouteShare]
+    ties: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, family: _Optional[str] = ..., adapter: _Optional[str] = ..., stable: _Optional[int] = ..., is_clear: _Optional[bool] = ..., shares: _Optional[_Iterable[_Union[RouteShare, _Mapping]]] = ..., ties: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Fit(_message.Message):
+    __slots__ = ("version", "rank_served", "size_bytes", "tag_score", "quality", "quality_name", "users")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    RANK_SERVED_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TAG_SCORE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_NAME_FIELD_NUMBER: _ClassVar[int]
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    version: Version
+    rank_served: int
+    size_bytes: int
+    tag_score: float
+    quality: float
+    quality_name: str
+    users: int
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., rank_served: _Optional[int] = ..., size_bytes: _Optional[int] = ..., tag_score: _Optional[float] = ..., quality: _Optional[float] = ..., quality_name: _Optional[str] = ..., users: _Optional[int] = ...) -> None: ...
 
 class DriverRecord(_message.Message):
     __slots__ = ("epoch", "owner", "started_at")

@@ -10,10 +10,13 @@ from ._engine import open_engine
 from ._errors import UrlError
 from ._ledger import Ledger
 from ._migrate import migrate
+from ._route_records import Router
 from ._sql_ledger import SqlLedger
 
 
-def open_sql_ledger(url: str, *, blobs: str | Path | None = None) -> Ledger:
+def open_sql_ledger(
+    url: str, *, blobs: str | Path | None = None, router: Router | None = None
+) -> Ledger:
     """Open, and create or migrate, a local database; see open_ledger."""
     backend, engine = open_engine(url)
     database = Database(engine, backend)
@@ -31,4 +34,4 @@ def open_sql_ledger(url: str, *, blobs: str | Path | None = None) -> Ledger:
     except BaseException:
         database.close()
         raise
-    return SqlLedger(database, store)
+    return SqlLedger(database, store, router)

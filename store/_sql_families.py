@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from . import _decisions, _family_lists, _rows
+from collections.abc import Mapping
+from typing import Any
+
+from . import _decisions, _family_lists, _fitting, _routing, _rows
 from ._blobs import Blobs
 from ._database import Database
 from ._decide_choice import Choice
+from ._errors import Unsupported
 from ._family_records import (
     AssignmentRecord,
     DecisionStep,
@@ -16,14 +20,16 @@ from ._family_records import (
 from ._find import family_row
 from ._records import Decision
 from ._registry import Registry
+from ._route_records import Fit, Router, Routing, RoutingTable
 
 
 class SqlFamilies(Registry):
     """The part of a registry that is about families; see FamilyReads for the contract."""
 
-    def __init__(self, database: Database, blobs: Blobs) -> None:
+    def __init__(self, database: Database, blobs: Blobs, router: Router | None = None) -> None:
         self._database = database
         self._blobs = blobs
+        self._router = router
 
     def families(self) -> list[FamilyRecord]:
         """See FamilyReads."""
@@ -64,3 +70,27 @@ class SqlFamilies(Registry):
         """See FamilyReads."""
         with self._database.write() as session:
             return _rows.decision(_decisions.force(session, choice, actor))
+
+    def routes(self, family: str) -> RoutingTable:
+        """See FamilyReads."""
+        with self._database.read() as session:
+            return _routing.routes(session, family)
+
+    def route(self, family: str, summary: Mapping[str, Any], *, own: str | None = None) -> Routing:
+        """See FamilyReads."""
+        values = _routing.checked_summary(summary)
+        table = self.routes(family)
+        if self._router is None:
+            problem = (
+                "this registry has no router: ask a running daemon (grpc://), or open it with "
+                "connect(url, router=polyrank.coordinator.router)"
+            )
+            raise Unsupported("route", self._database.url, problem)
+        return self._router(table, values, own)
+
+    def fitting(
+        self, card: Mapping[str, Any], *, family: str | None = None, limit: int = 20
+    ) -> list[Fit]:
+        """See FamilyReads."""
+        with self._database.read() as session:
+            return _fitting.fitting(session, card, family, limit)

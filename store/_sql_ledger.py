@@ -29,6 +29,7 @@ from ._records import (
     Version,
 )
 from ._registry import Registry, Source
+from ._route_records import Router
 from ._sql_registry import SqlRegistry
 from ._tables import BlobRow, DriverRow, NodeRow
 from ._writes import (
@@ -40,9 +41,9 @@ from ._writes import (
 class SqlLedger(GuardedFamilies):
     """See Ledger for the contract."""
 
-    def __init__(self, database: Database, blobs: Blobs) -> None:
+    def __init__(self, database: Database, blobs: Blobs, router: Router | None = None) -> None:
         super().__init__(database, blobs)
-        self._registry = SqlRegistry(database, blobs)
+        self._registry = SqlRegistry(database, blobs, router)
 
     @property
     def registry(self) -> Registry:

@@ -37,6 +37,7 @@ FACES = {
         "StaleEpoch", "StorageFailure", "StoreBusy", "StoreError", "SummaryRecord",
         "TaskRecord", "Unauthenticated", "Unavailable", "Unsupported", "UrlError", "Version",
         "Watch", "connect", "open_ledger", "serve",
+        "Fit", "RouteEntry", "RouteShare", "Router", "Routing", "RoutingTable",
         "AdaptationPolicy", "Choice", "DomainEvidence", "GateEvidence", "RecallEvidence",
         "MemberEvidence", "NodeEvidence", "Probe", "ProbeEvidence", "Proposal", "ProposalEvidence",
         "RankEvidence", "RankTrial", "Review", "SideEvidence", "Trial", "TrialEvidence",
@@ -54,7 +55,7 @@ FACES = {
     "polyrank.coordinator": {
         "ConfigError", "Coordinator", "CoordinatorConfig", "CoordinatorError", "DataDirError",
         "DataDirLocked", "EngineError", "LinkDown", "PortBusy", "RayEngine", "SimulatedNode",
-        "Simulation", "SimulationStuck", "StaleDriver", "StoreMismatch", "simulate",
+        "Simulation", "SimulationStuck", "StaleDriver", "StoreMismatch", "router", "simulate",
     },
 }  # fmt: skip
 
