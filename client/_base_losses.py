@@ -22,12 +22,13 @@ class BaseLosses:
         Args:
             evaluation: of the same rows, under an adapter.
             rows: names the rows that were scored.
-            trainer: one without a `data_version` is asked each time, since nobody can tell whether
-                its rows have changed.
+            trainer: one without `rows_digest` and `data_version` is asked each time, since nobody
+                can tell whether its rows have changed.
         """
         if evaluation.tokens is None:
             return None
-        if self._known is None or self._known[0] != rows or not hasattr(trainer, "data_version"):
+        tells = hasattr(trainer, "rows_digest") or hasattr(trainer, "data_version")
+        if self._known is None or self._known[0] != rows or not tells:
             self._known = rows, self._scored(trainer)
         return self._known[1]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -58,6 +60,7 @@ class PeftTrainer:
         self.model_loads = 1
         self.data_version = 0
         self.rows = rows
+        self._digest: str | None = None
         self._encoded = self._encode(rows)
         self._frozen = self._cache_for(rows, self._encoded)
 
@@ -81,6 +84,18 @@ class PeftTrainer:
     def num_rows(self) -> int:
         """All rows, those held out included."""
         return len(self.rows.texts)
+
+    @property
+    def rows_digest(self) -> str:
+        """SHA-256 of the rows that ``evaluate(adapter, None)`` scores: texts, labels, in order."""
+        if self._digest is None:
+            labels = self.rows.labels
+            found = hashlib.sha256()
+            for row in self._chosen(None):
+                label = None if labels is None else labels[row]
+                found.update(json.dumps([self.rows.texts[row], label]).encode() + b"\n")
+            self._digest = found.hexdigest()
+        return self._digest
 
     def train(self, task: TrainTask) -> TrainResult:
         """Train from the task's start; raises TaskRefused for settings that cannot be used."""
@@ -157,7 +172,7 @@ class PeftTrainer:
         encoded = self._encode(rows)
         frozen = self._cache_for(rows, encoded)
         frozen.take_over(self._frozen)
-        self.rows, self._encoded, self._frozen = rows, encoded, frozen
+        self.rows, self._encoded, self._frozen, self._digest = rows, encoded, frozen, None
         self.data_version += 1
 
     def refresh(self) -> bool:

@@ -92,8 +92,9 @@ class Trainer(Protocol):
     A trainer may also have ``features(rows)`` (a tensor, one vector of the frozen base model per
     row, None: of the rows held out; for drift summaries), ``refresh()`` (look whether the rows have
     changed; called before each task but comparisons), ``data_version`` (an integer that is another
-    one when the rows are others) and ``model_loads`` (how often this process loaded the base model;
-    1 is assumed).
+    one when the rows are others), ``rows_digest`` (in its place: a text that follows from the
+    content of the rows held out, so that they are known again after a restart; it never leaves the
+    node) and ``model_loads`` (how often this process loaded the base model; 1 is assumed).
     """
 
     @property

@@ -203,10 +203,18 @@ def _spec(window: Mapping[str, Any]) -> SummarySpec:
 
 
 def _rows(evaluation: Evaluation, trainer: Trainer) -> str:
-    """Name the rows that were scored: another name, other rows (or, at worst, other labels)."""
-    facts = {
+    """Name the rows that were scored: another name, other rows (or, at worst, other labels).
+
+    By their content where the trainer tells its digest, which survives a restart, else by the
+    number of its data version, which begins anew. The name stays on this node.
+    """
+    facts: dict[str, object] = {
         "rows": len(evaluation.losses),
         "labels": list(evaluation.labels or evaluation.tokens or ()),
-        "data_version": int(getattr(trainer, "data_version", 0)),
     }
+    digest = getattr(trainer, "rows_digest", None)
+    if isinstance(digest, str):
+        facts["rows_digest"] = digest
+    else:
+        facts["data_version"] = int(getattr(trainer, "data_version", 0))
     return hashlib.sha256(canonical_json(facts)).hexdigest()

@@ -71,3 +71,20 @@ def test_the_source_is_asked_for_rows_and_a_broken_one_costs_nothing(bert, capsy
     assert trainer.refresh()
     assert (trainer.num_rows, trainer.data_version, trainer.rows.held_out) == (6, 1, (0,))
     assert not classifier(bert).refresh()
+
+
+def test_the_digest_follows_the_rows_that_are_held_out_and_nothing_else(bert):
+    held_out = tuple(range(40, 48))
+    trainer = classifier(bert)
+    before = trainer.rows_digest
+    assert classifier(bert).rows_digest == before
+    trainer.replace_rows(TextRows(["w1 w2", *TEXTS[1:]], LABELS, held_out))
+    assert trainer.rows_digest == before, "another training row"
+    for texts, labels in (
+        ([*TEXTS[:47], "w1 w2"], LABELS),
+        (TEXTS, [*LABELS[:47], 1 - LABELS[47]]),
+    ):
+        trainer.replace_rows(TextRows(texts, labels, held_out))
+        assert trainer.rows_digest != before
+    trainer.replace_rows(TextRows(TEXTS, LABELS, held_out))
+    assert trainer.rows_digest == before

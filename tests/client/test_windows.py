@@ -191,3 +191,24 @@ def test_the_base_model_is_left_alone_where_nobody_asks_or_rows_have_classes() -
     sent = answer(Windows(None), OWN, "a", base=True)
     assert Summary.from_json(sent["summary"], SPEC).base_loss_sum is None
     assert not texts.scored
+
+
+class Known(Rows):
+    """Rows that tell their digest."""
+
+    def __init__(self, rows_digest: str, data_version: int = 0) -> None:
+        self.rows_digest = rows_digest
+        self.data_version = data_version
+
+
+def test_rows_are_known_again_by_their_content_whatever_number_the_process_gives_them(
+    tmp_path: Path,
+) -> None:
+    before: Any = Known("one", data_version=5)
+    Windows(tmp_path).answer(task("a"), OWN, before)
+    asked = task("b", against="a" * 64)
+    same: Any = Known("one")
+    assert "paired" in json.loads(Windows(tmp_path).answer(asked, OTHER, same))
+    other: Any = Known("two", data_version=5)  # other texts with the same labels
+    with pytest.raises(TaskRefused, match="have changed"):
+        Windows(tmp_path).answer(asked, OTHER, other)
