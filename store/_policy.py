@@ -16,8 +16,9 @@ Level = Annotated[float, Real(1e-9, 0.5)]
 class AdaptationPolicy(Checked):
     """How a family of adapters reacts to evidence.
 
-    Thresholds on z and `merge_tolerance` come from windows without drift; the defaults are those
-    of the experiments. Losses are nats per row, times are reviews.
+    Thresholds on z and `merge_tolerance` come from windows without drift: the defaults are what
+    `benchmarks/continual_calibrate.py` found (`benchmarks/results/continual_thresholds.json`).
+    Losses are nats per row, times are reviews.
 
     Attributes:
         z_loss: a loss is above its base when z is above this.
@@ -67,7 +68,7 @@ class AdaptationPolicy(Checked):
     z_loss: Z = 2.33
     z_novelty: Z = 2.33
     z_prior: Z = 2.33
-    z_pair: Z = 2.5
+    z_pair: Z = 3.085
     min_harm: Nats = 0.02
     min_gain: Nats = 0.02
     min_rows: Positive = 8
@@ -84,7 +85,7 @@ class AdaptationPolicy(Checked):
     max_trials: Count = 2
     provisional_age: Positive = 2
     merge_every: Positive = 3
-    merge_tolerance: Nats = 0.07
+    merge_tolerance: Nats = 0.062
     merge_confidence: Z = 0.0
     veto_rest: Count = 8
     archive_after: Positive = 2

@@ -19,11 +19,11 @@ def test_a_node_moves_to_the_adapter_that_serves_it_surely_better():
     assert (choice.adapter, choice.target, choice.nodes) == ("demo", "demo/2", ("ann",))
     assert choice.reason == (
         "1 node of demo loses 0.10 nats against its base (z 4.0, threshold 2.33) and gains 0.40 "
-        "nats with demo/2 on the same rows (z 8.0, threshold 2.5): it moves there."
+        "nats with demo/2 on the same rows (z 8.0, threshold 3.085): it moves there."
     )
     assert choice.numbers == {
         "nodes": 1, "loss_rise": 0.1, "harm_z_least": 4.0, "harm_z_most": 4.0, "z_loss": 2.33,
-        "gain": 0.4, "gain_z_least": 8.0, "gain_z_most": 8.0, "z_pair": 2.5, "min_gain": 0.02,
+        "gain": 0.4, "gain_z_least": 8.0, "gain_z_most": 8.0, "z_pair": 3.085, "min_gain": 0.02,
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,14 @@ def test_every_setting_is_recorded_even_at_its_default():
     names = {field.name for field in fields(AdaptationPolicy)}
     assert set(AdaptationPolicy().to_json()) == names
     assert AdaptationPolicy.from_json({}) == AdaptationPolicy()
+
+
+def test_the_default_thresholds_are_those_that_were_calibrated():
+    results = Path(__file__).parents[2] / "benchmarks" / "results" / "continual_thresholds.json"
+    calibrated = json.loads(results.read_text())["policy"]
+    assert calibrated.keys() >= {"z_loss", "z_novelty", "z_prior", "z_pair", "merge_tolerance"}
+    defaults = AdaptationPolicy().to_json()
+    assert {name: defaults[name] for name in calibrated} == calibrated
 
 
 def test_every_setting_is_documented():

@@ -63,7 +63,7 @@ STORY = review(
 TOLD = (
     '[{"adapter":"demo","kind":"reroute","nodes":["cyd"],"numbers":{"gain":0.4,"gain_z_least":8.0,'
     '"gain_z_most":8.0,"harm_z_least":4.0,"harm_z_most":4.0,"loss_rise":0.1,"min_gain":0.02,'
-    '"nodes":1,"z_loss":2.33,"z_pair":2.5},"reason":"1 node of demo loses'
+    '"nodes":1,"z_loss":2.33,"z_pair":3.085},"reason":"1 node of demo loses'
 )
 
 
