@@ -24,6 +24,7 @@ from ._line_table import Lines
 from ._lines import Line
 from ._observe import Window, observe
 from ._plans import new_task
+from ._pruning import prune
 from ._review_records import Found, next_members, next_payload, next_watches, to_record
 from ._rounds import TERMINAL
 from ._rules import OWN, Rules
@@ -270,6 +271,7 @@ class Reviews:
             epoch=context.epoch,
         )
         family.reload()
+        prune(context, family, self._lines)
         context.log.info("family_reviewed", adapter=family.root, number=review.number,
                          windows=len(found), decisions=len(decisions))  # fmt: skip
         for decision in decisions:

@@ -7,8 +7,8 @@ A family is the adapter lines that began as one line, its root. Each line of it 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
 
 from ._decide_choice import Choice
 from ._family_records import (
@@ -23,7 +23,7 @@ from ._family_records import (
     StepState,
 )
 from ._json import EMPTY
-from ._records import Alias, Decision, Evidence
+from ._records import Alias, Decision, Evidence, Version
 from ._route_records import Fit, Routing, RoutingTable
 
 
@@ -201,6 +201,27 @@ class FamilyWrites(ABC):
 
         Tasks without a summary are left out.
         """
+
+    @abstractmethod
+    def prune_summaries(
+        self,
+        adapter: str,
+        *,
+        kind: Literal["evaluate", "probe"],
+        before_round: int,
+        keep: Collection[str] = (),
+        epoch: int,
+    ) -> int:
+        """Delete the summaries of a line's tasks of one kind, of rounds before one.
+
+        Those of the tasks in `keep` (their keys) stay. The tasks themselves stay on record. Done in
+        transactions of 500 rows at most: an interrupted call has done a part, and is called again.
+        Appends the event "summaries_pruned" for each. Returns how many were deleted.
+        """
+
+    @abstractmethod
+    def retire(self, ref: str, *, reason: str = "", epoch: int) -> Version:
+        """Do what Registry.retire does, under the epoch."""
 
     @abstractmethod
     def set_alias(

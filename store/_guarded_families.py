@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
 
-from . import _decisions, _families, _family_lists, _rows
+from . import _decisions, _families, _family_lists, _rows, _summaries
 from ._aliases import move_alias
 from ._family_records import (
     DecisionStep,
@@ -21,7 +21,8 @@ from ._find import adapter_row, family_row
 from ._guarded import GuardedWrites
 from ._json import EMPTY
 from ._names import whole
-from ._records import Alias, Decision, Evidence
+from ._records import Alias, Decision, Evidence, Version
+from ._retire import retire_version
 
 
 class GuardedFamilies(GuardedWrites):
@@ -97,6 +98,28 @@ class GuardedFamilies(GuardedWrites):
         """See FamilyWrites."""
         with self._database.read() as session:
             return _family_lists.summaries_of(session, task_keys)
+
+    def prune_summaries(
+        self,
+        adapter: str,
+        *,
+        kind: Literal["evaluate", "probe"],
+        before_round: int,
+        keep: Collection[str] = (),
+        epoch: int,
+    ) -> int:
+        """See FamilyWrites."""
+        with self._database.read() as session:
+            found = _summaries.prunable(session, adapter, kind, before_round, frozenset(keep))
+        for start in range(0, len(found), _summaries.BATCH):
+            with self._database.write(epoch) as session:
+                _summaries.prune(session, adapter, found[start : start + _summaries.BATCH])
+        return len(found)
+
+    def retire(self, ref: str, *, reason: str = "", epoch: int) -> Version:
+        """See FamilyWrites."""
+        with self._database.write(epoch) as session:
+            return _rows.version(retire_version(session, ref, reason), profile=True)
 
     def set_alias(
         self, adapter: str, alias: str, number: int, *, reason: str = "", epoch: int

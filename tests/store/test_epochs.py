@@ -52,6 +52,10 @@ WRITES = {
     "prune_contributions": lambda ledger, e: ledger.prune_contributions(
         "b", keep_rounds=0, epoch=e
     ),
+    "prune_summaries": lambda ledger, e: ledger.prune_summaries(
+        NAME, kind="probe", before_round=1, epoch=e
+    ),
+    "retire": lambda ledger, e: ledger.retire("b@0", epoch=e),
 }
 
 
@@ -74,6 +78,8 @@ def prepare(ledger) -> int:
     ledger.create_adapter("c", base_model="base", epoch=epoch)
     ledger.put_family(NAME, payload={}, epoch=epoch)
     ledger.record_decision("keep", reason="", epoch=epoch)
+    asked = ledger.put_task(task(0, "n1", kind="probe"), epoch=epoch)
+    ledger.close_task(asked.key, state="done", summary={"n": 1}, epoch=epoch)
     return epoch
 
 
@@ -109,7 +115,7 @@ def test_every_write_of_the_ledger_is_tried_below():
     }
     assert guarded == set(WRITES)
     reading = {"rounds", "tasks", "contributions", "last_round", "read_blob", "open_blob"}
-    reading |= {"open_decisions", "summaries_of"}
+    reading |= {"open_decisions", "proposals", "summaries_of"}
     rest = {n for n, _ in inspect.getmembers(Ledger, inspect.isfunction) if not n.startswith("_")}
     assert rest - guarded - reading == {"take_epoch", "epoch", "close"}
 
