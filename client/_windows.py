@@ -80,6 +80,8 @@ class Windows:
         scores = row_scores(evaluation)
         rows = _rows(evaluation, trainer)
         if is_comparison(task):
+            if asked.get("keep") is True:  # a later question may compare with this version
+                self._keep(task.start_digest, {"rows": rows, "scores": scores})
             return self._compare(asked, scores, rows)
         base = self._base.of(evaluation, rows, trainer) if asked.get("base") is True else None
         spec = _spec(asked)

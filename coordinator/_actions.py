@@ -17,7 +17,7 @@ from ._flower import NodeGone
 from ._genesis import publish_initial
 from ._lines import Line
 from ._nodes import Node
-from ._plans import STABLE, make_plan, new_task, train_task
+from ._plans import CANDIDATE, STABLE, make_plan, new_task, train_task
 from ._rounds import (
     Abandon,
     Action,
@@ -134,6 +134,8 @@ class Actions:
             head=context.dispatch.version(line, action.start_number) if head is None else head,
             quorum=line.policy.quorum,
             state_rank=line.state_rank,
+            stable="" if line.stable is None else line.stable.digest,
+            gated=_is_gated(line),
         )
         line.note(
             context.ledger.plan_round(
@@ -259,7 +261,7 @@ class Actions:
             counted=action.counted,
             profile=made.profile,
             metrics=made.metrics,
-            aliases=(STABLE,),
+            aliases=(CANDIDATE,) if _is_gated(line) else (STABLE,),
             epoch=context.epoch,
         )
         line.adopt(version)
@@ -280,6 +282,12 @@ def _takes_part(line: Line, node: Node) -> bool:
         return joins(node.card, line.name)
     is_member = line.family.member_of(node.identity) == line.name
     return is_member and joins(node.card, line.family.root)
+
+
+def _is_gated(line: Line) -> bool:
+    """Say whether a line's versions wait for a review; those of trials serve nobody."""
+    family = line.family
+    return family is not None and family.gated and line.name in family.members
 
 
 def based(line: Line) -> Base:

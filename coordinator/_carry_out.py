@@ -64,6 +64,7 @@ class CarryOut:
                          kind=decision.kind, state=state, reason=reason)  # fmt: skip
         family.reload()
         self._lines.add_members(family)
+        self._lines.refresh()
 
     def _act(self, family: Family, decision: Decision, choice: Choice) -> None:
         match choice.kind:
@@ -81,6 +82,8 @@ class CarryOut:
                 self._moves.archive(family, choice.adapter)
             case "expand_rank" | "shrink_rank":
                 self._ranks.act(family, decision, choice)
+            case "rollback":
+                self._roll_back(decision, choice)
             case _:
                 raise Impossible(f"this version of polyrank does not carry out {choice.kind}")
 
@@ -92,6 +95,24 @@ class CarryOut:
             version.number,
             reason=f"decision {decision.number}",
             epoch=self._context.epoch,
+        )
+
+    def _roll_back(self, decision: Decision, choice: Choice) -> None:
+        """Let the stable alias go back, if it still names what the decision is about."""
+        context = self._context
+        version = context.ledger.registry.version(choice.target)
+        if version.adapter != choice.adapter:
+            raise Impossible(f"{choice.target} is no version of {choice.adapter}")
+        tip = context.ledger.alias_tip(choice.adapter, STABLE)
+        judged = choice.numbers.get("stable")
+        if judged is not None and tip is not None and tip.number not in (judged, version.number):
+            raise Impossible(f"{choice.adapter}@{tip.number} is stable by now")
+        context.ledger.roll_back(
+            choice.adapter,
+            STABLE,
+            version.number,
+            reason=f"decision {decision.number}",
+            epoch=context.epoch,
         )
 
     def _expand(self, family: Family, decision: Decision, choice: Choice) -> None:

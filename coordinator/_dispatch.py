@@ -11,7 +11,7 @@ from ._base import Base
 from ._config import LimitsConfig
 from ._lines import Line
 from ._outbox import Outbox, Sent
-from ._plans import STABLE, Question, evaluate_task, train_task
+from ._plans import Question, evaluate_task, train_task
 from ._rounds import Kind, SendTask
 
 
@@ -105,10 +105,7 @@ class Dispatch:
 
     def _evaluation(self, line: Line, base: Base, action: SendTask) -> Message:
         version = line.of_digest(action.start_digest)
-        stable = action.kind == "evaluate" and any(
-            alias.alias == STABLE and alias.number == version.number
-            for alias in self._ledger.registry.aliases(line.name)
-        )
+        stable = line.stable
         envelope = self.evaluation(
             line,
             base,
@@ -116,9 +113,47 @@ class Dispatch:
             kind=action.kind,
             round=action.round,
             identity=action.identity,
-            stable=stable,
+            stable=action.kind == "evaluate"
+            and stable is not None
+            and stable.number == version.number,
         )
+        if envelope.task_key != action.key:
+            envelope = self._recall_of(line, base, version, action) or envelope
         return Message(envelope, self._bytes(version, None), 0)
+
+    def _recall_of(
+        self, line: Line, base: Base, version: Version, action: SendTask
+    ) -> TaskEnvelope | None:
+        """Return the recall that a task is, if it is one."""
+        asked = (line.head, line.stable) if action.kind == "probe" else ()
+        for against in (found for found in asked if found is not None):
+            envelope = self.recall(
+                line, base, version, against, identity=action.identity, round=action.round
+            )
+            if envelope.task_key == action.key:
+                return envelope
+        return None
+
+    def recall(
+        self,
+        line: Line,
+        base: Base,
+        version: Version,
+        against: Version,
+        *,
+        identity: str,
+        round: int,
+    ) -> TaskEnvelope:
+        """Return the question how an earlier version does against one whose scores a node has."""
+        assert line.family is not None, "versions of families are recalled"
+        return evaluate_task(
+            self.question(line, base),
+            version=version,
+            identity=identity,
+            stable=False,
+            round=round,
+            window=line.family.recall(against),
+        )
 
     def evaluation(
         self,
@@ -136,7 +171,9 @@ class Dispatch:
         if kind == "probe" and family is not None:
             window = family.comparison(identity)
         else:
-            window = None if family is None else family.window()
+            plan = None if family is None or version.round is None else line.plan(version.round)
+            gate = None if plan is None else plan.gate_of(version.digest)
+            window = None if family is None else family.window(gate)
         return evaluate_task(
             self.question(line, base),
             version=version,

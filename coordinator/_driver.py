@@ -112,6 +112,7 @@ class Driver:
             self._context.nodes.refresh(self._session.node_ids())
             for family in self._lines.families:
                 family.refresh()
+            self._lines.refresh()
             self._touch()
         progress = self._digest_ready()
         for family in self._lines.families:

@@ -22,6 +22,7 @@ from ..store import (
 )
 from ._families import Family
 from ._line_table import Lines
+from ._lines import Line
 
 PIN = "pin-"
 """How the aliases of pinned versions begin."""
@@ -38,6 +39,7 @@ def members_of(family: Family, lines: Lines, seen: Sequence[str]) -> tuple[Membe
         if head is None:
             continue
         users = family.present(name, seen)
+        stable, previous = _served(family, lines[name])
         found.append(
             MemberEvidence(
                 adapter=name,
@@ -54,6 +56,9 @@ def members_of(family: Family, lines: Lines, seen: Sequence[str]) -> tuple[Membe
                 root=name == family.root,
                 trials=memory.trials,
                 pinned=memory.pinned,
+                stable=stable,
+                previous=previous,
+                recalled=memory.recalled,
             )
         )
     return tuple(found)
@@ -65,6 +70,14 @@ def _pinned_bytes(registry: Registry, head: Version) -> int:
     numbers = {alias.number for alias in aliases if alias.alias.startswith(PIN)} - {head.number}
     pinned = [registry.version(f"{head.adapter}@{number}") for number in sorted(numbers)]
     return sum({version.digest: version.size_bytes for version in pinned}.values())
+
+
+def _served(family: Family, line: Line) -> tuple[int | None, int | None]:
+    """Return the numbers of the stable version and of the one before, of a gated family."""
+    if not family.gated or line.stable is None:
+        return None, None
+    previous = line.previous
+    return line.stable.number, None if previous is None else previous.number
 
 
 def proposals_of(ledger: Ledger, family: Family) -> tuple[ProposalEvidence, ...]:

@@ -62,6 +62,11 @@ class Family:
         return f"{self.root}/{RANK_TRIALS}"
 
     @property
+    def gated(self) -> bool:
+        """Whether its new versions are candidates, until a review makes them stable."""
+        return self.config.continual.mode in ("propose", "act")
+
+    @property
     def spec(self) -> Mapping[str, Any]:
         """What nodes are asked to say of their windows."""
         return self.payload.get("spec", {})
@@ -170,7 +175,7 @@ class Family:
         """Return the identities that are assigned to a member, sorted."""
         return tuple(sorted(i for i, (own, _) in self.assigned.items() if own == member))
 
-    def window(self) -> dict[str, Any]:
+    def window(self, gate: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return what an evaluation asks of a node about its window, and how to route by it."""
         if self._routes is None:
             self._routes = routes(self)
@@ -178,12 +183,17 @@ class Family:
             "spec": dict(self.spec),
             "routes": self._routes,
             **({"base": True} if self.spec.get("classes") == 0 else {}),
+            **({"gate": dict(gate)} if gate else {}),
         }
 
     def comparison(self, identity: str) -> dict[str, Any]:
         """Return what a probe asks of a node: to compare with its own adapter, on its window."""
         own = self.heads[self.member_of(identity)]
         return {"spec": dict(self.spec), "against": own.digest}
+
+    def recall(self, against: Version) -> dict[str, Any]:
+        """Return what a probe asks of a node: to compare with another version of its adapter."""
+        return {"spec": dict(self.spec), "against": against.digest, "keep": True}
 
     def is_reviewed(self, member: str, head: int) -> bool:
         """Say whether a member's newest version has been reviewed."""

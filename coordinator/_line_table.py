@@ -17,6 +17,7 @@ class Lines(Mapping[str, Line]):
     def __init__(self, config: CoordinatorConfig, ledger: Ledger) -> None:
         self._ledger = ledger
         self._lines: dict[str, Line] = {}
+        self._changes = -1
         self.families: list[Family] = []
         for name, settings in config.adapters.items():
             family = None
@@ -40,6 +41,14 @@ class Lines(Mapping[str, Line]):
 
     def __len__(self) -> int:
         return len(self._lines)
+
+    def refresh(self) -> None:
+        """Look whether an alias was moved, by an operator or by this driver; one small query."""
+        changes = self._ledger.alias_changes()
+        if changes != self._changes:
+            self._changes = changes
+            for line in self._lines.values():
+                line.read_aliases()
 
     def add_members(self, family: Family) -> None:
         """Take in the members of a family that are new, and its line of trials."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from ..store import AdapterLine, Ledger, NotFound, RoundRecord, TaskRecord, Version
+from ..store import AdapterLine, AliasTip, Ledger, NotFound, RoundRecord, TaskRecord, Version
 from ._base import Base
 from ._config import AdapterConfig
 from ._errors import StoreMismatch
 from ._families import Family
-from ._plans import Plan
+from ._plans import STABLE, Plan
 from ._rounds import TERMINAL, LineView, Policy, RoundView, TaskView, WaitingView
 
 
@@ -35,6 +35,8 @@ class Line:
         self._ledger = ledger
         self.base: Base | None = None
         self.head: Version | None = None
+        self.tip: AliasTip | None = None
+        self._named: dict[int, Version] = {}  # versions that the tip names
         self.newest: RoundRecord | None = None
         self.abandoned_in_row = 0
         self.dirty = True
@@ -79,6 +81,7 @@ class Line:
     def adopt(self, version: Version) -> None:
         """Take a version as the newest; the first one fixes the base."""
         self.head = version
+        self.read_aliases()
         if self.family is not None:
             self.family.heads[self.name] = version
         self.dirty = True
@@ -89,6 +92,37 @@ class Line:
                 {module.name: module.shape for module in version.modules},
                 {dense.name: dense.shape for dense in version.dense},
             )
+
+    def read_aliases(self) -> None:
+        """Look which version is stable now; that of a line without a version is not set."""
+        if self.head is None:
+            return
+        found = self._ledger.alias_tip(self.name, STABLE)
+        if found != self.tip:
+            self.tip = found
+            self.dirty = True
+            names = () if found is None else (found.number, found.previous)
+            self._named = {n: version for n, version in self._named.items() if n in names}
+
+    @property
+    def stable(self) -> Version | None:
+        """The version that its nodes serve."""
+        return None if self.tip is None else self._version(self.tip.number)
+
+    @property
+    def previous(self) -> Version | None:
+        """The version that was stable before, if it has other bytes than those in use."""
+        if self.tip is None or self.tip.previous is None:
+            return None
+        found, in_use = self._version(self.tip.previous), (self.stable, self.head)
+        return None if found.digest in {v.digest for v in in_use if v is not None} else found
+
+    def _version(self, number: int) -> Version:
+        if self.head is not None and self.head.number == number:
+            return self.head
+        if number not in self._named:
+            self._named[number] = self._ledger.registry.version(f"{self.name}@{number}")
+        return self._named[number]
 
     def note(self, found: RoundRecord) -> None:
         """Take in the new state of a round."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..aggregation import (
+    Paired,
     Summary,
     balanced_accuracy,
     loss_rise,
@@ -18,12 +19,16 @@ from ._watch import Moments, Watch
 
 @dataclass(frozen=True)
 class Window:
-    """One node's window under its present adapter; `key` is of the task that brought it."""
+    """One node's window under its present adapter; `key` is of the task that brought it.
+
+    `gate` is what serving the version gains against the stable one, if the node could say it.
+    """
 
     key: str
     identity: str
     adapter: str
     summary: Summary
+    gate: Paired | None = None
 
     @property
     def moments(self) -> Moments:

@@ -21,6 +21,9 @@ from ._rounds import Kind
 STABLE = "stable"
 """The alias of the version that nodes keep as their newest."""
 
+CANDIDATE = "candidate"
+"""The alias of the newest version of a line whose versions are gated."""
+
 
 @dataclass(frozen=True)
 class Share:
@@ -38,7 +41,11 @@ class Share:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides a round."""
+    """All that decides a round.
+
+    `stable` is the digest of the version that nodes served when it was planned ("": none did);
+    with `gated` they compare the round's version with that one.
+    """
 
     cohort: Mapping[str, Share]
     quorum: int
@@ -48,6 +55,8 @@ class Plan:
     weights: str
     late_discount: float
     training: Mapping[str, Any]
+    stable: str = ""
+    gated: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as the plain values that go on record."""
@@ -70,7 +79,19 @@ class Plan:
             weights=str(values["weights"]),
             late_discount=float(values["late_discount"]),
             training=dict(values["training"]),
+            stable=str(values.get("stable", "")),
+            gated=bool(values.get("gated", False)),
         )
+
+    def gate_of(self, digest: str) -> dict[str, str] | None:
+        """Return what the evaluation of this round's version asks for besides the window."""
+        is_gated = self.gated and self.stable not in ("", digest)
+        return {"digest": self.stable} if is_gated else None
+
+    def serves(self, identity: str, start: str) -> bool:
+        """Say whether a node gets the stable version with its training."""
+        share = self.cohort.get(identity)
+        return share is not None and share.part_rank is None and self.stable == start
 
 
 def make_plan(
@@ -82,6 +103,8 @@ def make_plan(
     head: Version,
     quorum: int,
     state_rank: int | None = None,
+    stable: str = "",
+    gated: bool = False,
 ) -> Plan:
     """Plan round `number` from version `head` for the nodes in `cards` (by identity).
 
@@ -100,6 +123,8 @@ def make_plan(
         weights=config.weights,
         late_discount=config.late_discount,
         training=dict(config.training),
+        stable=stable,
+        gated=gated,
     )
 
 
@@ -159,6 +184,7 @@ def train_task(
         start=plan.start,
         seed=plan.seed,
         blob_digest=blob_digest,
+        stable=plan.serves(identity, start.digest),
         deadline_seconds=question.deadline_seconds,
         max_adapter_bytes=question.max_adapter_bytes,
         approximate=share.part_rank is not None,

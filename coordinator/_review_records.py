@@ -12,9 +12,18 @@ from statistics import median
 from typing import Any, Literal
 
 from ..aggregation import AdapterError, SummarySpec, add, mean_bandwidth
-from ..store import Choice, NewDecision, Review, Version
+from ..store import (
+    AdaptationPolicy,
+    Choice,
+    NewAlias,
+    NewDecision,
+    Review,
+    Version,
+    promotions,
+)
 from ._families import Family, MemberState
 from ._observe import Finding, Window
+from ._plans import STABLE
 from ._references import after_review
 
 # What an operator has to approve in mode "propose"; a node that moves can move back by itself.
@@ -38,7 +47,7 @@ class Found:
 def to_record(choice: Choice, mode: Mode) -> NewDecision:
     """Return the record of a choice; its state says whether it is to be carried out."""
     state: Literal["approved", "proposed"] | None = None
-    if choice.kind != "keep" and mode in ("propose", "act"):
+    if choice.kind not in ("keep", "hold") and mode in ("propose", "act"):
         state = "proposed" if mode == "propose" and choice.kind in STRUCTURAL else "approved"
     return NewDecision(
         kind=choice.kind,
@@ -89,6 +98,9 @@ def next_members(
     pinned = {choice.adapter for choice in _pins(family, choices)}
     users = {member.adapter: member.users for member in review.members}
     spec = SummarySpec.from_json(family.spec)
+    held = {choice.adapter for choice in choices if choice.kind == "hold"}
+    judged = {gate.adapter for gate in review.gates}
+    recalled = {recall.adapter for recall in review.recalls}
     after: dict[str, tuple[MemberState, dict[str, Any]]] = {}
     for name, (state, memory) in family.members.items():
         tried = {
@@ -104,9 +116,27 @@ def next_members(
             provisional=memory.provisional and not tried,
             pinned=review.number if name in pinned else memory.pinned,
             reference=after_review(memory.reference, name, found, spec),
+            held=memory.held + 1 if name in held else 0 if name in judged else memory.held,
+            recalled=review.number if name in recalled else memory.recalled,
         )
         after[name] = (state, grown.to_json())
     return after
+
+
+def next_aliases(
+    review: Review, policy: AdaptationPolicy, choices: Sequence[Choice]
+) -> list[NewAlias]:
+    """Return which candidates become stable with a review."""
+    return [
+        NewAlias(
+            adapter=found.adapter,
+            alias=STABLE,
+            number=found.candidate,
+            expect=found.stable,
+            reason=found.reason,
+        )
+        for found in promotions(review, policy, choices)
+    ]
 
 
 def next_watches(

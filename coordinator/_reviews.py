@@ -8,11 +8,12 @@ carried out by `_carry_out` before the next round is planned.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from ..aggregation import AdapterError, Summary, SummarySpec, add
-from ..store import Probe, Review, TaskRecord, Trial, Version
+from ..aggregation import AdapterError, Paired, Summary, SummarySpec, add
+from ..client._protocol import TaskEnvelope
+from ..store import Probe, Recall, Review, TaskRecord, Trial, Version
 from ._actions import Actions, based
 from ._carry_out import CarryOut
 from ._config import MAX_CLASSES
@@ -20,12 +21,20 @@ from ._context import Context
 from ._evidence import answers_of, members_of, proposals_of
 from ._families import Family
 from ._family_settings import ignored_settings
+from ._gates import Gates, Question, with_change
 from ._line_table import Lines
 from ._lines import Line
 from ._observe import Window, observe
 from ._plans import new_task
 from ._pruning import prune
-from ._review_records import Found, next_members, next_payload, next_watches, to_record
+from ._review_records import (
+    Found,
+    next_aliases,
+    next_members,
+    next_payload,
+    next_watches,
+    to_record,
+)
 from ._rounds import TERMINAL
 from ._rules import OWN, Rules
 from ._trials import Trials
@@ -43,6 +52,7 @@ class Reviews:
         self._lines = lines
         self._carry_out = CarryOut(context, lines)
         self._trials = Trials(context, lines)
+        self._gates = Gates(context, lines)
         self._drafts: dict[str, tuple[int, list[Found]]] = {}
         self._references: dict[tuple[str, str], tuple[tuple[str, ...], Summary]] = {}
         for family in lines.families:
@@ -140,18 +150,20 @@ class Reviews:
         return [t for t in tasks if t.kind == "evaluate" and t.start_digest == head.digest]
 
     def _review(self, family: Family) -> bool:
+        """Ask what is to be asked, wait for the answers, ask what follows from them, record."""
         number = family.reviews + 1
         found = self._found(family, number)
-        draft = self._draft(family, number, found)
         tasks = self._probe_tasks(family, number)
-        if self._ask(family, draft, tasks):
-            return True
         if any(task.state == "open" and self._is_reachable(task.identity) for task in tasks):
             return False
-        answers = self._context.ledger.summaries_of([task.key for task in tasks])
-        probes, trials = answers_of(tasks, answers, family, self._lines)
-        nodes = tuple(replace(n, probes=probes.get(n.identity, ())) for n in draft.nodes)
-        self._record(family, replace(draft, nodes=nodes, trials=trials))
+        windows = [one.window for one in found]
+        known = {task.key for task in tasks}
+        if self._put(self._gates.questions(family, number, windows), known):
+            return True
+        review = self._answered(family, self._draft(family, number, found), tasks, windows)
+        if self._put(self._questions(family, review, windows), known):
+            return True
+        self._record(family, review)
         return True
 
     def _found(self, family: Family, number: int) -> list[Found]:
@@ -189,7 +201,8 @@ class Reviews:
                 is_new = key != family.watch(identity).seen
                 if "summary" in payload and is_new and family.member_of(identity) == line.name:
                     summary = Summary.from_json(payload["summary"], spec)
-                    yield Window(key, identity, line.name, summary)
+                    gate = Paired(**payload["gate"]) if "gate" in payload else None
+                    yield Window(key, identity, line.name, summary, gate)
 
     def _reference(self, family: Family, identity: str) -> Summary | None:
         keys = family.watch(identity).reference
@@ -221,17 +234,27 @@ class Reviews:
         found = [t for name in names for t in self._context.ledger.tasks(name, round=number)]
         return [task for task in found if task.kind == "probe"]
 
-    def _ask(self, family: Family, draft: Review, tasks: list[TaskRecord]) -> bool:
+    def _answered(
+        self, family: Family, draft: Review, tasks: list[TaskRecord], windows: list[Window]
+    ) -> Review:
+        """Return the review with what nodes have answered to its questions."""
+        answers = self._context.ledger.summaries_of([task.key for task in tasks])
+        probes, trials = answers_of(tasks, answers, family, self._lines)
+        changes = self._gates.changes(family, draft.number, windows, answers)
+        nodes = (replace(n, probes=probes.get(n.identity, ())) for n in draft.nodes)
+        return replace(
+            draft,
+            nodes=tuple(with_change(node, changes.get(node.identity)) for node in nodes),
+            trials=trials,
+            gates=self._gates.evidence(family, draft.number, windows, answers),
+            recalls=self._gates.recalled(family, draft.number, windows, tasks, answers),
+        )
+
+    def _put(self, questions: Iterable[Question], known: Collection[str]) -> bool:
         """Put the questions on record that are not; return whether there were any."""
-        known = {task.key for task in tasks}
         new = 0
-        for line, version, identity in self._questions(family, draft):
-            if not self._is_reachable(identity):
-                continue
-            envelope = self._context.dispatch.evaluation(
-                line, based(line), version, kind="probe", round=draft.number, identity=identity
-            )
-            if envelope.task_key not in known:
+        for line, envelope in questions:
+            if self._is_reachable(envelope.identity) and envelope.task_key not in known:
                 task = new_task(envelope, "probe")
                 self._context.ledger.put_task(task, epoch=self._context.epoch)
                 line.dirty = True
@@ -242,17 +265,27 @@ class Reviews:
         nodes = self._context.nodes
         return identity in nodes.live or nodes.may_return(identity)
 
-    def _questions(self, family: Family, draft: Review) -> Iterable[tuple[Line, Version, str]]:
-        for question in self._rules.questions(draft, family.policy):
+    def _questions(
+        self, family: Family, review: Review, windows: list[Window]
+    ) -> Iterable[Question]:
+        for question in self._rules.questions(review, family.policy):
             if isinstance(question, Probe):
                 line = self._lines[question.adapter]
                 assert line.head is not None
-                yield line, line.head, question.identity
+                yield line, self._probe(line, line.head, question.identity, review.number)
             elif isinstance(question, Trial):
-                version = self._trials.publish(family, question, draft.number)
-                for found in self._drafts[family.root][1]:
-                    if found.window.adapter in (question.keep, question.absorb):
-                        yield self._lines[family.trials], version, found.window.identity
+                version = self._trials.publish(family, question, review.number)
+                line = self._lines[family.trials]
+                for window in windows:
+                    if window.adapter in (question.keep, question.absorb):
+                        yield line, self._probe(line, version, window.identity, review.number)
+            elif isinstance(question, Recall):
+                yield from self._gates.recall(review.number, question, windows)
+
+    def _probe(self, line: Line, version: Version, identity: str, number: int) -> TaskEnvelope:
+        return self._context.dispatch.evaluation(
+            line, based(line), version, kind="probe", round=number, identity=identity
+        )
 
     def _record(self, family: Family, review: Review) -> None:
         context = self._context
@@ -268,9 +301,11 @@ class Reviews:
             payload=next_payload(family, heads, found),
             members=next_members(family, review, choices, found),
             assignments=next_watches(family, found, choices),
+            aliases=next_aliases(review, family.policy, choices),
             epoch=context.epoch,
         )
         family.reload()
+        self._lines.refresh()
         prune(context, family, self._lines)
         context.log.info("family_reviewed", adapter=family.root, number=review.number,
                          windows=len(found), decisions=len(decisions))  # fmt: skip

@@ -10,13 +10,14 @@ from ..store import (
     Choice,
     Probe,
     RankTrial,
+    Recall,
     Review,
     Trial,
     decide,
     questions,
 )
 
-Question = Probe | Trial | RankTrial
+Question = Probe | Trial | RankTrial | Recall
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@
 | merge | the line that ended is back with the nodes that it had, the other as it was before |
 | archive | in service again |
 | expand_rank, shrink_rank | the rank and the version are back that the member had before |
+| rollback | the version that was stable before it is stable again |
 | pin | the alias stays: a pin costs nothing and decides nothing |
 """
 
@@ -45,8 +46,24 @@ class Undo:
                 self._moves.activate(family, choice.adapter)
             case "expand_rank" | "shrink_rank":
                 self._ranks.undo(family, decision, choice)
+            case "rollback":
+                self._rollback(decision, choice)
             case _:
                 raise Impossible(f"a decision of kind {choice.kind} cannot be undone")
+
+    def _rollback(self, decision: Decision, choice: Choice) -> None:
+        ledger, adapter = self._context.ledger, choice.adapter
+        back = ledger.registry.version(choice.target)
+        changes = ledger.registry.alias_history(adapter, STABLE)
+        why = f"decision {decision.number}"
+        made = next((c for c in reversed(changes) if c.reason == why), None)
+        tip = ledger.alias_tip(adapter, STABLE)
+        if made is None or made.previous is None or tip is None:
+            raise Impossible(f"{adapter}@{STABLE} was there already: nothing went back")
+        if tip.number not in (back.number, made.previous):
+            raise Impossible(f"{adapter}@{tip.number} is stable by now")
+        reason = f"undo of {why}"
+        ledger.set_alias(adapter, STABLE, made.previous, reason=reason, epoch=self._context.epoch)
 
     def _expansion(self, family: Family, decision: Decision, choice: Choice) -> None:
         made = [

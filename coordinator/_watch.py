@@ -126,6 +126,8 @@ class Membership:
         ranks: what is remembered of its rank.
         reference: what its users' data look like, see `_references`; None: not known yet.
         took: the merge whose other side the reference has taken in last.
+        held: reviews in a row in which its newest version was held.
+        recalled: number of the review that last tried the version that was stable before.
     """
 
     age: int = 0
@@ -139,6 +141,8 @@ class Membership:
     ranks: RankMemory = field(default_factory=RankMemory)
     reference: Mapping[str, Any] | None = None
     took: str | None = None
+    held: int = 0
+    recalled: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._connect import connect, open_ledger
     from ._decide import decide
     from ._decide_choice import Choice, choices_to_json
+    from ._decide_gate import Promotion, Recall, promotions
     from ._errors import (
         AddressInUse,
         AddressRefused,
@@ -45,10 +46,12 @@ if TYPE_CHECKING:
         UrlError,
     )
     from ._family_records import (
+        AliasTip,
         AssignmentRecord,
         DecisionStep,
         FamilyRecord,
         MemberRecord,
+        NewAlias,
         NewDecision,
         Proposal,
     )
@@ -107,7 +110,9 @@ _RECORDS = (
     "DriverRecord Event Evidence MetricRecord ModuleSpec Neighbour NewTask NodeRecord Page Parent "
     "RegistryInfo RoundRecord SummaryRecord TaskRecord Version"
 )
-_FAMILIES = "AssignmentRecord DecisionStep FamilyRecord MemberRecord NewDecision Proposal"
+_FAMILIES = (
+    "AliasTip AssignmentRecord DecisionStep FamilyRecord MemberRecord NewAlias NewDecision Proposal"
+)
 _ROUTES = "Fit RouteEntry RouteShare Router Routing RoutingTable"
 _REVIEW = "MemberEvidence NodeEvidence ProbeEvidence RankEvidence Review SideEvidence TrialEvidence"
 _HOME = {
@@ -120,6 +125,7 @@ _HOME = {
     **dict.fromkeys(("Probe", "RankTrial", "Trial", "questions"), "_questions"),
     **dict.fromkeys(("Choice", "choices_to_json"), "_decide_choice"),
     **dict.fromkeys(_ROUTES.split(), "_route_records"),
+    **dict.fromkeys(("Promotion", "Recall", "promotions"), "_decide_gate"),
     "AdaptationPolicy": "_policy",
     "decide": "_decide",
     **dict.fromkeys(("replay", "replays"), "_replay"),
@@ -137,6 +143,7 @@ __all__ = [
     "AddressRefused",
     "Alias",
     "AliasChange",
+    "AliasTip",
     "AlreadyExists",
     "Ancestor",
     "AssignmentRecord",
@@ -168,6 +175,7 @@ __all__ = [
     "MetricRecord",
     "ModuleSpec",
     "Neighbour",
+    "NewAlias",
     "NewDecision",
     "NewTask",
     "NodeEvidence",
@@ -179,10 +187,12 @@ __all__ = [
     "Probe",
     "ProbeEvidence",
     "ProfileMismatch",
+    "Promotion",
     "Proposal",
     "ProposalEvidence",
     "RankEvidence",
     "RankTrial",
+    "Recall",
     "RecallEvidence",
     "RefError",
     "Registry",
@@ -216,6 +226,7 @@ __all__ = [
     "connect",
     "decide",
     "open_ledger",
+    "promotions",
     "questions",
     "replay",
     "replays",

@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from ._database import next_number, now
 from ._errors import Conflict, NotFound
+from ._family_records import AliasTip, NewAlias
 from ._find import alias_row, version_row
 from ._names import alias_name, text
 from ._registry import Expect
-from ._tables import AdapterRow, AliasLogRow, AliasRow
+from ._tables import AdapterRow, AliasLogRow, AliasRow, CounterRow
 from ._writes import add_event
 
 Expected = int | Literal[Expect.ANY] | None
@@ -57,22 +58,69 @@ def undo_alias(session: Session, adapter: AdapterRow, alias: str, *, reason: str
     current = alias_row(session, adapter, alias)
     if current is None:
         raise NotFound("alias", f"{adapter.name}@{alias}")
+    line = _before(session, adapter, current)
+    if line is None:
+        wanted = "an earlier version"
+        raise Conflict(f"alias {adapter.name}@{alias}", wanted, "nothing to go back to")
+    return _write(
+        session,
+        adapter,
+        current,
+        alias=alias,
+        number=line.number,
+        kind="rollback",
+        back_to=line.back_to,
+        reason=reason,
+    )
+
+
+def undo_alias_to(
+    session: Session, adapter: AdapterRow, alias: str, number: int, *, reason: str
+) -> AliasRow:
+    """Return an alias to the version before if that is `number`; it may be there already."""
+    current = alias_row(session, adapter, alias)
+    if current is not None and current.number == number:
+        return current
+    line = None if current is None else _before(session, adapter, current)
+    if line is None or line.number != number:
+        found = "nothing" if line is None else _said(line.number)
+        raise Conflict(f"alias {adapter.name}@{alias}", f"{_said(number)} before it", found)
+    return undo_alias(session, adapter, alias, reason=reason)
+
+
+def alias_tip(session: Session, adapter: AdapterRow, alias: str) -> AliasTip | None:
+    """Return what an alias names and where it would go back to; None if there is none."""
+    current = alias_row(session, adapter, alias)
+    if current is None:
+        return None
+    line = _before(session, adapter, current)
+    previous = None if line is None else line.number
+    return AliasTip(number=current.number, sequence=current.sequence, previous=previous)
+
+
+def alias_changes(session: Session) -> int:
+    """Return how many changes of aliases there were, of all adapters."""
+    return session.get_one(CounterRow, "alias_log").value
+
+
+def move_if_expected(session: Session, adapter: AdapterRow, new: NewAlias) -> None:
+    """Move an alias, unless somebody has moved it since, or has retired the version."""
+    current = alias_row(session, adapter, alias_name(new.alias))
+    found = None if current is None else current.number
+    is_retired = version_row(session, adapter, new.number).retired_at is not None
+    if found == new.expect and not is_retired:
+        move_alias(session, adapter, new.alias, new.number, reason=new.reason)
+
+
+def _before(session: Session, adapter: AdapterRow, current: AliasRow) -> AliasLogRow | None:
+    """Return the change of the log that a rollback goes back to, past retired versions."""
     line = session.get_one(AliasLogRow, current.sequence)
     while line.back_to is not None:
         line = session.get_one(AliasLogRow, line.back_to)
         target = version_row(session, adapter, line.number)
         if target.retired_at is None and line.number != current.number:
-            return _write(
-                session,
-                adapter,
-                current,
-                alias=alias,
-                number=line.number,
-                kind="rollback",
-                back_to=line.back_to,
-                reason=reason,
-            )
-    raise Conflict(f"alias {adapter.name}@{alias}", "an earlier version", "nothing to go back to")
+            return line
+    return None
 
 
 def _write(

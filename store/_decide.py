@@ -11,6 +11,8 @@ gives the same choices, byte for byte. The rules, in order:
 5. Adapters that a trial merge did not harm become one (`_decide_merge.py`).
 6. Rank grows where it is full and more helps, shrinks where it is empty (`_decide_rank.py`).
 7. An adapter without users is archived (`_decide_archive.py`).
+8. A candidate that costs a domain too much is held; a stable version that is surely worse than the
+   one before goes back to that (`_decide_gate.py`).
 
 What an operator has been asked already, or has vetoed lately, is not proposed again
 (`_decide_proposed.py`). Whoever is in alarm and is not moved by these is kept, with the reason
@@ -19,10 +21,13 @@ What an operator has been asked already, or has vetoed lately, is not proposed a
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ._decide_archive import archives
 from ._decide_budget import budget
 from ._decide_choice import Choice
 from ._decide_expand import expansions
+from ._decide_gate import holds, rollbacks
 from ._decide_held import keeps
 from ._decide_merge import merges
 from ._decide_pin import pins
@@ -44,6 +49,8 @@ def decide(review: Review, policy: AdaptationPolicy) -> tuple[Choice, ...]:
     """
     scene = look(review, policy)
     routes = reroutes(scene)
+    back = rollbacks(scene, routes.moved)
+    routes = replace(routes, moved=routes.moved | back.settled)
     growth = expansions(scene, routes, budget(scene, len(routes.revived)))
     settled = routes.moved | growth.settled
     held = {**routes.held, **growth.held}
@@ -61,5 +68,7 @@ def decide(review: Review, policy: AdaptationPolicy) -> tuple[Choice, ...]:
         *trials,
         *ranks(scene, expanded | merged, pinned.budget),
         *archives(scene, targets | merged),
+        *back.choices,
+        *holds(scene),
     )
     return without_repeats(scene, choices)

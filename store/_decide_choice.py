@@ -10,8 +10,9 @@ from ._decide_fields import Checked, Figure, Identity, Key, Name, Sentence
 from ._json import EMPTY
 
 ChoiceKind = Literal[
-    "keep", "reroute", "pin", "expand_adapter", "expand_rank", "shrink_rank", "merge", "archive"
-]
+    "keep", "reroute", "pin", "expand_adapter", "expand_rank", "shrink_rank", "merge", "archive",
+    "hold", "rollback",
+]  # fmt: skip
 
 DIGITS = 6
 
@@ -30,6 +31,8 @@ class Choice(Checked):
     | shrink_rank | that gets less | itself | none |
     | merge | that goes on | the trial to take over: "demo/trials@4"; `absorb` ends | none |
     | archive | that is put away | itself | none |
+    | hold | whose newest version is not served | that version: "demo@8" | none |
+    | rollback | whose stable version goes back | the one before: "demo@7" | those in harm |
 
     The rank that comes is `numbers["new_rank"]`; a trial of rank was judged against the member's
     version `numbers["version"]`.

@@ -56,8 +56,9 @@ class Signs:
 
 def signs(node: NodeEvidence, policy: AdaptationPolicy) -> Signs:
     """Hold one node's window against the thresholds."""
-    rise = 0.0 if node.base_loss is None else node.loss - node.base_loss
-    excess = None if node.uninformed_loss is None else node.loss - node.uninformed_loss
+    loss = node.loss - _spoilt(node, policy)
+    rise = 0.0 if node.base_loss is None else loss - node.base_loss
+    excess = None if node.uninformed_loss is None else loss - node.uninformed_loss
     harm = _above(node.harm_z, policy.z_loss) and rise >= policy.min_harm
     lost = excess is not None and excess > policy.min_harm
     severe = harm and lost and _below_chance(node)
@@ -75,6 +76,20 @@ def signs(node: NodeEvidence, policy: AdaptationPolicy) -> Signs:
         harmful=harmful,
         confirmed=harm and (severe or harmful >= policy.confirm),
     )
+
+
+def _spoilt(node: NodeEvidence, policy: AdaptationPolicy) -> float:
+    """Return what the newest version alone costs a node, if that is all that is wrong with it.
+
+    A loss that the stable version does not have on the same rows says nothing of the data: a bad
+    update made it, the gate is there for that, and no node needs another adapter.
+    """
+    change = node.gate_change
+    if change is None or change <= policy.gate_tolerance or node.base_loss is None:
+        return 0.0
+    is_sure = change > policy.z_loss * (node.gate_error or 0.0)
+    is_all = node.loss - change - node.base_loss < policy.min_harm
+    return change if is_sure and is_all else 0.0
 
 
 def _above(z: float | None, threshold: float) -> bool:

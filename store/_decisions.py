@@ -95,8 +95,8 @@ def add_decision(session: Session, new: NewDecision, evidence: Sequence[int]) ->
 def force(session: Session, choice: Choice, actor: str) -> DecisionRow:
     """Record an operator's own choice, approved by its first step."""
     name_text("actor", actor)
-    if choice.kind == "keep":
-        raise InvalidValue("kind", "there is nothing to do about a keep")
+    if choice.kind in ("keep", "hold"):
+        raise InvalidValue("kind", f"there is nothing to do about a {choice.kind}")
     row = adapter_row(session, choice.adapter)
     if session.get(MemberRow, row.id) is None:
         raise NotFound("member", choice.adapter)

@@ -12,11 +12,13 @@ from typing import Any, Literal
 
 from ._decide_choice import Choice
 from ._family_records import (
+    AliasTip,
     AssignmentRecord,
     DecisionStep,
     FamilyRecord,
     MemberRecord,
     MemberState,
+    NewAlias,
     NewDecision,
     OperatorState,
     Proposal,
@@ -169,17 +171,19 @@ class FamilyWrites(ABC):
         payload: Mapping[str, Any],
         members: Mapping[str, tuple[MemberState, Mapping[str, Any]]] = EMPTY,
         assignments: Mapping[str, tuple[str, Mapping[str, Any]]] = EMPTY,
+        aliases: Sequence[NewAlias] = (),
         epoch: int,
     ) -> tuple[Evidence, tuple[Decision, ...]]:
         """Record one look at a whole family, in one transaction.
 
         The evidence (of kind "review", about the root), the decisions, each resting on it and
         with its first step, the family's new payload, and what changed of its members and
-        assignments, as put_member and assign would: all or nothing. `number` is one more than
-        the family's `reviews`, which it becomes. A number that was recorded already, with the
-        same evidence, returns what was recorded then and changes nothing; with other evidence,
-        and for any other number, it raises Conflict. Appends the events of its parts and
-        "review_recorded" with the number and the kinds of the decisions.
+        assignments, as put_member and assign would, and aliases: all or nothing. An alias that
+        somebody has moved since, or whose version was retired, stays as it is. `number` is one
+        more than the family's `reviews`, which it becomes. A number that was recorded already,
+        with the same evidence, returns what was recorded then and changes nothing; with other
+        evidence, and for any other number, it raises Conflict. Appends the events of its parts
+        and "review_recorded" with the number and the kinds of the decisions.
         """
 
     @abstractmethod
@@ -235,6 +239,24 @@ class FamilyWrites(ABC):
 
         And those that were vetoed after all but the last `rest` reviews.
         """
+
+    @abstractmethod
+    def roll_back(
+        self, adapter: str, alias: str, number: int, *, reason: str = "", epoch: int
+    ) -> Alias:
+        """Do what Registry.rollback does, under the epoch, if that leads to version `number`.
+
+        An alias that names it already stays as it is, so a repeated call changes nothing. Raises
+        Conflict if it would go back to another version.
+        """
+
+    @abstractmethod
+    def alias_tip(self, adapter: str, alias: str) -> AliasTip | None:
+        """Return what an alias names and where it would go back to; None if it is not set."""
+
+    @abstractmethod
+    def alias_changes(self) -> int:
+        """Return how many changes of aliases are on record, of all adapters: it only rises."""
 
     @abstractmethod
     def open_decisions(self, family: str) -> list[Decision]:

@@ -99,3 +99,26 @@ class DecisionStep:
     reason: str
     actor: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAlias:
+    """An alias that a review moves: to `number`, if it names `expect` now (None: nothing)."""
+
+    adapter: str
+    alias: str
+    number: int
+    expect: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasTip:
+    """What an alias names, the number of the change that made it so, and where it would go back to.
+
+    `previous` is None where there is nothing to go back to.
+    """
+
+    number: int
+    sequence: int
+    previous: int | None

@@ -10,11 +10,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from . import _rows
+from ._aliases import move_if_expected
 from ._decisions import add_decision, add_evidence
 from ._errors import Conflict
 from ._families import Assignments, assign, put_member, remember
-from ._family_records import NewDecision
-from ._find import family_row
+from ._family_records import NewAlias, NewDecision
+from ._find import adapter_row, family_row
 from ._json import dumps, freeze
 from ._names import whole
 from ._records import Decision, Evidence
@@ -35,6 +36,7 @@ class NewReview:
     payload: Mapping[str, Any]
     members: Mapping[str, tuple[str, Mapping[str, Any]]]
     assignments: Assignments
+    aliases: Sequence[NewAlias] = ()
 
 
 def record_review(session: Session, root: str, review: NewReview) -> Recorded:
@@ -57,6 +59,8 @@ def _record(session: Session, family: FamilyRow, review: NewReview) -> Recorded:
         put_member(session, family, name, state, payload)
     if review.assignments:
         assign(session, family, review.assignments)
+    for alias in review.aliases:
+        move_if_expected(session, adapter_row(session, alias.adapter), alias)
     family.reviews = review.number
     remember(family, review.payload, "family payload")
     session.add(

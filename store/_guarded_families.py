@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from . import _decisions, _families, _family_lists, _rows, _summaries
-from ._aliases import move_alias
+from ._aliases import alias_changes, alias_tip, move_alias, undo_alias_to
 from ._family_records import (
+    AliasTip,
     DecisionStep,
     FamilyRecord,
     MemberRecord,
     MemberState,
+    NewAlias,
     NewDecision,
     Proposal,
     StepState,
@@ -71,6 +73,7 @@ class GuardedFamilies(GuardedWrites):
         payload: Mapping[str, Any],
         members: Mapping[str, tuple[MemberState, Mapping[str, Any]]] = EMPTY,
         assignments: Mapping[str, tuple[str, Mapping[str, Any]]] = EMPTY,
+        aliases: Sequence[NewAlias] = (),
         epoch: int,
     ) -> tuple[Evidence, tuple[Decision, ...]]:
         """See FamilyWrites."""
@@ -82,6 +85,7 @@ class GuardedFamilies(GuardedWrites):
             payload=payload,
             members=members,
             assignments=_families.checked_assignments(assignments),
+            aliases=aliases,
         )
         with self._database.write(epoch) as session:
             return record_review(session, family, review)
@@ -134,6 +138,25 @@ class GuardedFamilies(GuardedWrites):
         """See FamilyWrites."""
         with self._database.read() as session:
             return _family_lists.proposals(session, family, rest)
+
+    def roll_back(
+        self, adapter: str, alias: str, number: int, *, reason: str = "", epoch: int
+    ) -> Alias:
+        """See FamilyWrites."""
+        with self._database.write(epoch) as session:
+            line = adapter_row(session, adapter)
+            row = undo_alias_to(session, line, alias, whole("number", number), reason=reason)
+            return _rows.alias(row, adapter)
+
+    def alias_tip(self, adapter: str, alias: str) -> AliasTip | None:
+        """See FamilyWrites."""
+        with self._database.read() as session:
+            return alias_tip(session, adapter_row(session, adapter), alias)
+
+    def alias_changes(self) -> int:
+        """See FamilyWrites."""
+        with self._database.read() as session:
+            return alias_changes(session)
 
     def open_decisions(self, family: str) -> list[Decision]:
         """See FamilyWrites."""

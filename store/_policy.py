@@ -63,6 +63,11 @@ class AdaptationPolicy(Checked):
         max_rank: greatest rank; None: no limit.
         max_adapters: most active adapters of the family.
         max_total_bytes: most bytes of the family, archived members included; None: no limit.
+        gate_tolerance: most that a domain may lose by a new stable version, or must gain by going
+            back to the one before.
+        gate_confidence: standard errors that the loss of a single domain must pass; more where
+            there are several (Bonferroni).
+        gate_patience: times in a row that one identity alone can hold a candidate.
     """
 
     z_loss: Z = 2.33
@@ -99,6 +104,9 @@ class AdaptationPolicy(Checked):
     max_rank: Positive | None = None
     max_adapters: Positive = 8
     max_total_bytes: Bytes | None = None
+    gate_tolerance: Nats = 0.05
+    gate_confidence: Z = 2.33
+    gate_patience: Count = 3
 
     def __post_init__(self) -> None:
         Checked.__post_init__(self)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from ._decide_gate import Recall, recalls
 from ._decide_scene import Scene, Signs, by_adapter, look
 from ._policy import AdaptationPolicy
 from ._review import MemberEvidence, RankEvidence, Review
@@ -43,8 +44,10 @@ class RankTrial:
     rank: int
 
 
-def questions(review: Review, policy: AdaptationPolicy) -> tuple[Probe | Trial | RankTrial, ...]:
-    """Return what to ask before `decide`: probes, trial merges, trials of rank, in this order.
+def questions(
+    review: Review, policy: AdaptationPolicy
+) -> tuple[Probe | Trial | RankTrial | Recall, ...]:
+    """Return what to ask before `decide`: probes, trial merges, trials of rank, recalls.
 
     - Each node with harm, novelty or a loss above the uninformed one scores the other members, at
       most `max_probes` of them: parent, children, then by users, then the newest. Where there are
@@ -59,9 +62,11 @@ def questions(review: Review, policy: AdaptationPolicy) -> tuple[Probe | Trial |
     - A member whose rank is full while its loss is flat is tried at twice the rank, if one of its
       nodes can train more than it has: one member in a review, each at most once in `rank_every`
       reviews. Its judgement is for a later review: a round comes first.
+    - Nodes in harm score the version that was stable before; if that is surely better for them,
+      so do all others of the member.
     """
     scene = look(review, policy)
-    return (*_probes(scene), *_trials(scene), *_rank_trials(scene))
+    return (*_probes(scene), *_trials(scene), *_rank_trials(scene), *recalls(scene))
 
 
 def asked_first(scene: Scene, adapter: str) -> tuple[str, ...]:

@@ -121,6 +121,9 @@ class NodeEvidence(Checked):
         former: the member that it was assigned to, where that was archived while it was away: it
             begins anew, as a newcomer does.
         recent_moves: its moves less than `refractory` reviews ago.
+        gate_change: its loss under the newest version less that under the stable one; None: it
+            could not compare, or they are the same.
+        gate_error: standard error of that change.
         probes: answers to what `questions` asked.
     """
 
@@ -141,6 +144,8 @@ class NodeEvidence(Checked):
     recent_moves: Count = 0
     newcomer: bool = False
     former: Name | None = None
+    gate_change: Number | None = None
+    gate_error: Nats | None = None
     probes: tuple[ProbeEvidence, ...] = ()
 
     def __post_init__(self) -> None:

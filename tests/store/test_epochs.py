@@ -14,6 +14,7 @@ WRITES = {
     "create_adapter": lambda ledger, e: ledger.create_adapter("x", base_model="base", epoch=e),
     "publish": lambda ledger, e: ledger.publish(NAME, adapter_blob(), aliases=["a"], epoch=e),
     "set_alias": lambda ledger, e: ledger.set_alias(NAME, "stable", 0, epoch=e),
+    "roll_back": lambda ledger, e: ledger.roll_back("b", "kept", 0, epoch=e),
     "record_evidence": lambda ledger, e: ledger.record_evidence("harm", payload={}, epoch=e),
     "record_decision": lambda ledger, e: ledger.record_decision("keep", reason="", epoch=e),
     "record_event": lambda ledger, e: ledger.record_event("anything", epoch=e),
@@ -72,6 +73,8 @@ def prepare(ledger) -> int:
     answer(ledger, epoch, other, 7)
     close_round(ledger, epoch, 1, name="b")
     ledger.commit_round("b", 1, data=adapter_blob(fill=8), counted=[other.key], epoch=epoch)
+    for number in (0, 1):
+        ledger.set_alias("b", "kept", number, epoch=epoch)
     tasks = open_round(ledger, epoch)
     answer(ledger, epoch, tasks[0])
     close_round(ledger, epoch, 1)
