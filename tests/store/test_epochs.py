@@ -118,7 +118,7 @@ def test_every_write_of_the_ledger_is_tried_below():
     }
     assert guarded == set(WRITES)
     reading = {"rounds", "tasks", "contributions", "last_round", "read_blob", "open_blob"}
-    reading |= {"open_decisions", "proposals", "summaries_of"}
+    reading |= {"alias_changes", "alias_tip", "open_decisions", "proposals", "summaries_of"}
     rest = {n for n, _ in inspect.getmembers(Ledger, inspect.isfunction) if not n.startswith("_")}
     assert rest - guarded - reading == {"take_epoch", "epoch", "close"}
 
