@@ -280,7 +280,7 @@ def _takes_part(line: Line, node: Node) -> bool:
     """Say whether a node joins a line; in a family each node joins the member it is assigned to."""
     if line.family is None:
         return joins(node.card, line.name)
-    is_member = line.family.member_of(node.identity) == line.name
+    is_member = line.family.member_of(node.identity) == line.family.trains(line.name)
     return is_member and joins(node.card, line.family.root)
 
 

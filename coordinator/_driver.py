@@ -199,6 +199,8 @@ class Driver:
         if not deferred:
             self._context.dispatch.forget_bytes()
         line.dirty |= progress
+        if progress and line.family is not None and line.family.rank_trial[0]:
+            self._touch()  # a member and its trial wait for each other
         return progress
 
     def _touch(self) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from ..store import AdaptationPolicy, Decision, Ledger, NotFound, Version
+from ..store import AdaptationPolicy, Decision, Ledger, NotFound, RoundRecord, Version
 from ._config import AdapterConfig
+from ._rank_memory import RankTry, Stage, stage
 from ._references import routes
 from ._rounds import Policy
 from ._watch import Membership, Watch
@@ -46,6 +47,7 @@ class Family:
         self.assigned: dict[str, tuple[str, Watch]] = {}
         self.approved: list[Decision] = []
         self.heads: dict[str, Version] = {}  # each member's newest version, from its line
+        self.rank_round: RoundRecord | None = None  # the newest of the line of rank trials
         self._users: Counter[str] = Counter()
         self._present: Counter[str] = Counter()
         self._routes: dict[str, Any] | None = None
@@ -139,8 +141,29 @@ class Family:
     def _is_archived(self, member: str) -> bool:
         return self.members[member][0] == "archived"
 
+    @property
+    def rank_trial(self) -> tuple[str, RankTry | None]:
+        """The trial at another rank that is not judged yet, and its member; "", None without."""
+        for name, (_, memory) in self.members.items():
+            if memory.ranks.trial is not None:
+                return name, memory.ranks.trial
+        return "", None
+
+    def rank_stage(self, member: str) -> Stage | None:
+        """Return where the trial of a member is; None: there is none."""
+        _, memory = self.members.get(member, ("", Membership()))
+        trial = memory.ranks.trial
+        return trial and stage(trial, self.rank_round, self.heads.get(member))
+
+    def trains(self, line: str) -> str:
+        """Return the member whose nodes train a line: itself, or the one that is on trial."""
+        return self.rank_trial[0] if line == self.rank_trials else line
+
     def state_rank(self, member: str) -> int | None:
-        """Return the rank of a member's state: what a decision made it, else as configured."""
+        """Return the rank of a line's state: what a decision or a trial makes it, or configured."""
+        if member == self.rank_trials:
+            trial = self.rank_trial[1]
+            return self.config.state_rank if trial is None else trial.rank
         _, memory = self.members.get(member, ("", Membership()))
         return memory.ranks.rank or self.config.state_rank
 
@@ -191,6 +214,13 @@ class Family:
         own = self.heads[self.member_of(identity)]
         return {"spec": dict(self.spec), "against": own.digest}
 
+    def tried_until(self, member: str) -> float:
+        """Return when a member's trial was over, in seconds since 1970; 0.0 if none has run."""
+        newest, trial = self.rank_round, self.rank_trial
+        if trial[0] != member or trial[1] is None or newest is None or newest.closed_at is None:
+            return 0.0
+        return newest.closed_at.timestamp() if newest.start_number == trial[1].start else 0.0
+
     def recall(self, against: Version) -> dict[str, Any]:
         """Return what a probe asks of a node: to compare with another version of its adapter."""
         return {"spec": dict(self.spec), "against": against.digest, "keep": True}
@@ -213,18 +243,20 @@ class Family:
         """Return how a member's rounds are run: with fewer nodes where fewer are assigned.
 
         A family that has not yet seen `min_nodes` nodes waits for them as any line does. Nodes that
-        have brought no window for some reviews are not waited for: they may never come back.
+        have brought no window for some reviews are not waited for: they may never come back. While
+        a member is on trial at another rank, its new version is not evaluated yet.
         """
         is_small = len(self.assigned) < policy.min_nodes
-        users = policy.min_nodes if is_small else max(self._present[member], 1)
+        users = policy.min_nodes if is_small else max(self._present[self.trains(member)], 1)
         head = self.heads.get(member)
         is_judged = head is not None and self.is_reviewed(member, head.number)
+        waits = member == self.rank_trials or self.rank_stage(member) in ("due", "runs")
         return replace(
             policy,
             min_nodes=min(policy.min_nodes, users),
             quorum=min(policy.quorum, users),
             rounds=None,
-            evaluate_every=0 if is_judged else 1,
+            evaluate_every=0 if is_judged or waits else 1,
         )
 
 

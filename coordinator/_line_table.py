@@ -51,22 +51,23 @@ class Lines(Mapping[str, Line]):
                 line.read_aliases()
 
     def add_members(self, family: Family) -> None:
-        """Take in the members of a family that are new, and its line of trials."""
+        """Take in the members of a family that are new, and its lines of trials."""
         known = {line.name: line for line in self._ledger.registry.adapters()}
-        for name in [*family.members, family.trials]:
+        for name in [*family.members, family.trials, family.rank_trials]:
             if name not in self._lines and name in known:
-                if name == family.trials:
+                if name not in family.members:
                     _check_trials(known[name], family)
                 self._lines[name] = Line(name, family.config, self._ledger, family=family)
 
 
 def _check_trials(line: AdapterLine, family: Family) -> None:
     """Refuse a line that somebody has made under the name of a family's trials."""
-    if (line.tags.get("family"), line.tags.get("role")) != (family.root, "trials"):
+    role = line.name.removeprefix(f"{family.root}/")
+    if (line.tags.get("family"), line.tags.get("role")) != (family.root, role):
         raise StoreMismatch(
             f"the registry has a line {line.name!r} that this daemon did not make (base model "
-            f"{line.base_model!r}), and the family {family.root!r} needs that name for its trial "
-            f'merges: configure the family under another name, or set adapters."{family.root}"'
+            f"{line.base_model!r}), and the family {family.root!r} needs that name for its "
+            f'trials: configure the family under another name, or set adapters."{family.root}"'
             '.continual.mode to "off"',
             adapter=line.name,
         )

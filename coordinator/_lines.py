@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from ..store import AdapterLine, AliasTip, Ledger, NotFound, RoundRecord, TaskRecord, Version
+from ..store import (
+    AdapterLine,
+    AliasTip,
+    ContributionRecord,
+    Ledger,
+    NotFound,
+    RoundRecord,
+    TaskRecord,
+    Version,
+)
 from ._base import Base
 from ._config import AdapterConfig
 from ._errors import StoreMismatch
@@ -129,6 +138,8 @@ class Line:
         self._rounds[found.number] = found
         if self.newest is None or found.number >= self.newest.number:
             self.newest = found
+            if self._is_rank_trials and self.family is not None:
+                self.family.rank_round = found
         if found.state == "abandoned":
             self.abandoned_in_row += 1
         elif found.state == "committed":
@@ -143,7 +154,8 @@ class Line:
     def evaluated_by(self) -> float:
         """Until when evaluations of the newest version are waited for, in seconds since 1970."""
         assert self.head is not None, "only a version is evaluated"
-        return self.head.created_at.timestamp() + self.policy.deadline_seconds
+        tried = 0.0 if self.family is None else self.family.tried_until(self.name)
+        return max(self.head.created_at.timestamp(), tried) + self.policy.deadline_seconds
 
     def of_digest(self, digest: str) -> Version:
         """Return the newest version with these bytes; the newest of all without asking."""
@@ -162,7 +174,10 @@ class Line:
 
     def home(self, identity: str) -> str:
         """Return the line that a node trains now in this one's place; this one, unless it moved."""
-        return self.name if self.family is None else self.family.member_of(identity)
+        if self.family is None:
+            return self.name
+        member = self.family.member_of(identity)
+        return self.name if member == self.family.trains(self.name) else member
 
     def view(
         self,
@@ -181,11 +196,7 @@ class Line:
             may_start: whether a new round may be planned.
         """
         head_round = (self.head.round or 0) if self.head is not None else 0
-        waiting = (
-            self._ledger.contributions(self.name, status="accepted", counted=False)
-            if self.head is not None
-            else ()
-        )
+        waiting = self._waiting() if self.head is not None else ()
         return LineView(
             adapter=self.name,
             policy=self.policy,
@@ -205,6 +216,17 @@ class Line:
             newcomers=frozenset(filter(self.family.is_newcomer, nodes) if self.family else ()),
             may_start=may_start,
         )
+
+    def _waiting(self) -> list[ContributionRecord]:
+        """Return what no version has counted; of a trial that is over nothing is counted later."""
+        found = self._ledger.contributions(self.name, status="accepted", counted=False)
+        if not self._is_rank_trials:
+            return found
+        return [c for c in found if self.newest is not None and c.round == self.newest.number]
+
+    @property
+    def _is_rank_trials(self) -> bool:
+        return self.family is not None and self.name == self.family.rank_trials
 
     def _tasks(self, head_round: int) -> Iterable[TaskRecord]:
         """Return the open tasks, and all of the newest round and of the newest version."""

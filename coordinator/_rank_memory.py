@@ -7,7 +7,7 @@ the same version, runs when the member's round is over, and before its new versi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from ..store import RoundRecord, Version
@@ -66,6 +66,25 @@ class RankMemory:
         return cls(**known)
 
 
+def after_review(
+    memory: RankMemory, *, flat: int, has_ended: bool, asked: RankTry | None
+) -> RankMemory:
+    """Return what is remembered after a review.
+
+    Args:
+        memory: from before.
+        flat: reviews in a row without progress, this one included.
+        has_ended: a trial that was under way is judged by now, or never will be.
+        asked: the trial that this review asks for.
+    """
+    return replace(
+        memory,
+        flat=flat,
+        tried=memory.tried if asked is None else asked.review,
+        trial=asked or (None if has_ended else memory.trial),
+    )
+
+
 def stage(trial: RankTry, newest: RoundRecord | None, head: Version | None) -> Stage:
     """Say where a trial is.
 
@@ -83,5 +102,5 @@ def stage(trial: RankTry, newest: RoundRecord | None, head: Version | None) -> S
     if head is None or head.number == trial.source:
         return "waits"
     source = (head.adapter, trial.source)
-    is_next = any((parent.adapter, parent.number) == source for parent in head.parents)
+    is_next = head.round is not None and source in [(p.adapter, p.number) for p in head.parents]
     return "due" if is_next else "over"

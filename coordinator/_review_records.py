@@ -24,6 +24,7 @@ from ..store import (
 from ._families import Family, MemberState
 from ._observe import Finding, Window
 from ._plans import STABLE
+from ._rank_memory import RankMemory
 from ._references import after_review
 
 # What an operator has to approve in mode "propose"; a node that moves can move back by itself.
@@ -92,7 +93,11 @@ def _spec(family: Family, found: Sequence[Found]) -> SummarySpec:
 
 
 def next_members(
-    family: Family, review: Review, choices: Sequence[Choice], found: Sequence[Found]
+    family: Family,
+    review: Review,
+    choices: Sequence[Choice],
+    found: Sequence[Found],
+    ranks: Mapping[str, RankMemory],
 ) -> dict[str, tuple[MemberState, dict[str, Any]]]:
     """Return state and memory of each member after a review."""
     pinned = {choice.adapter for choice in _pins(family, choices)}
@@ -118,6 +123,7 @@ def next_members(
             reference=after_review(memory.reference, name, found, spec),
             held=memory.held + 1 if name in held else 0 if name in judged else memory.held,
             recalled=review.number if name in recalled else memory.recalled,
+            ranks=ranks[name],
         )
         after[name] = (state, grown.to_json())
     return after

@@ -27,6 +27,7 @@ from ._lines import Line
 from ._observe import Window, observe
 from ._plans import new_task
 from ._pruning import prune
+from ._rank_trials import RankTrials
 from ._review_records import (
     Found,
     next_aliases,
@@ -53,6 +54,7 @@ class Reviews:
         self._carry_out = CarryOut(context, lines)
         self._trials = Trials(context, lines)
         self._gates = Gates(context, lines)
+        self._ranks = RankTrials(context, lines, rules)
         self._drafts: dict[str, tuple[int, list[Found]]] = {}
         self._references: dict[tuple[str, str], tuple[tuple[str, ...], Summary]] = {}
         for family in lines.families:
@@ -83,7 +85,10 @@ class Reviews:
         family = line.family
         if family is None:
             return True
-        is_settled = family.exists and not self._fresh(family) and family.may_start(line.name)
+        if line.name == family.rank_trials:
+            is_settled = family.rank_stage(family.rank_trial[0]) == "due"
+        else:
+            is_settled = family.exists and not self._fresh(family) and family.may_start(line.name)
         return is_settled and not self._is_gathering(family)
 
     def _begin(self, family: Family) -> None:
@@ -111,6 +116,7 @@ class Reviews:
 
     def _has_open_round(self, family: Family) -> bool:
         newest = [self._lines[name].newest for name in family.members]
+        newest.append(family.rank_round)
         return any(found is not None and found.state not in TERMINAL for found in newest)
 
     def _is_evaluating(self, line: Line) -> bool:
@@ -118,6 +124,8 @@ class Reviews:
         assert head is not None
         if self._context.clock() >= line.evaluated_by:
             return False
+        if line.family is not None and line.family.rank_stage(line.name) == "due":
+            return True
         asked = {task.identity: task for task in self._evaluations(line)}
         if any(
             identity not in asked or asked[identity].state == "open"
@@ -230,7 +238,8 @@ class Reviews:
         )
 
     def _probe_tasks(self, family: Family, number: int) -> list[TaskRecord]:
-        names = [*family.members, *([family.trials] if family.trials in self._lines else [])]
+        trials = [n for n in (family.trials, family.rank_trials) if n in self._lines]
+        names = [*family.members, *trials]
         found = [t for name in names for t in self._context.ledger.tasks(name, round=number)]
         return [task for task in found if task.kind == "probe"]
 
@@ -242,13 +251,14 @@ class Reviews:
         probes, trials = answers_of(tasks, answers, family, self._lines)
         changes = self._gates.changes(family, draft.number, windows, answers)
         nodes = (replace(n, probes=probes.get(n.identity, ())) for n in draft.nodes)
-        return replace(
+        review = replace(
             draft,
             nodes=tuple(with_change(node, changes.get(node.identity)) for node in nodes),
             trials=trials,
             gates=self._gates.evidence(family, draft.number, windows, answers),
             recalls=self._gates.recalled(family, draft.number, windows, tasks, answers),
         )
+        return replace(review, ranks=self._ranks.evidence(family, review, tasks, answers))
 
     def _put(self, questions: Iterable[Question], known: Collection[str]) -> bool:
         """Put the questions on record that are not; return whether there were any."""
@@ -268,6 +278,8 @@ class Reviews:
     def _questions(
         self, family: Family, review: Review, windows: list[Window]
     ) -> Iterable[Question]:
+        for line, version, identity in self._ranks.questions(family, windows):
+            yield line, self._probe(line, version, identity, review.number)
         for question in self._rules.questions(review, family.policy):
             if isinstance(question, Probe):
                 line = self._lines[question.adapter]
@@ -292,6 +304,7 @@ class Reviews:
         found = self._drafts.pop(family.root)[1]
         choices = self._rules.decide(review, family.policy)
         heads = {n: h for n in family.active if (h := self._lines[n].head) is not None}
+        ranks = self._ranks.after(family, review, [line.name for line in self._fresh(family)])
         _, decisions = context.ledger.record_review(
             family.root,
             number=review.number,
@@ -299,7 +312,7 @@ class Reviews:
             subject=f"review {review.number}",
             decisions=[to_record(choice, family.config.continual.mode) for choice in choices],
             payload=next_payload(family, heads, found),
-            members=next_members(family, review, choices, found),
+            members=next_members(family, review, choices, found, ranks),
             assignments=next_watches(family, found, choices),
             aliases=next_aliases(review, family.policy, choices),
             epoch=context.epoch,

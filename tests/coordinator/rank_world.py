@@ -25,7 +25,7 @@ FULL = (3.0, 2.5, 2.0, 1.5)
 class MatrixTrainer:
     """Learns the matrix that maps its rows to their targets; a row's loss is its squared error.
 
-    Each training uses a window up: the next rows are fresh, and depend on name and number alone.
+    Its rows, and those that it holds out, stay the same, so that what is learnt comes to rest.
     """
 
     model_loads = 1
@@ -33,22 +33,13 @@ class MatrixTrainer:
     def __init__(self, name: str, values: Sequence[float]) -> None:
         self.name = name
         self.num_rows = ROWS
-        self.data_version = 0
+        self.rows, self.held_out = (_drawn(f"{name} {part}", ROWS) for part in ("train", "test"))
         self.description = ModelDescription(
             fingerprint=hashlib.sha256(b"matrix").hexdigest(), modules={"w": (DIM, DIM)}
         )
-        shared = torch.Generator().manual_seed(7)
-        left, right = (
-            torch.linalg.qr(torch.randn(DIM, DIM, generator=shared))[0] for _ in range(2)
-        )
+        left, right = (torch.linalg.qr(_drawn(side, DIM))[0] for side in ("left", "right"))
         rank = len(values)
         self.target = left[:, :rank] @ torch.diag(torch.tensor(values)) @ right[:rank]
-
-    @property
-    def rows(self) -> torch.Tensor:
-        seed = hashlib.sha256(f"{self.name} {self.data_version}".encode()).digest()[:4]
-        generator = torch.Generator().manual_seed(int.from_bytes(seed, "big"))
-        return torch.randn(ROWS, DIM, generator=generator)
 
     def train(self, task: TrainTask) -> TrainResult:
         """Alternate least squares, b first: an empty slot has b = 0 and a row in a."""
@@ -57,19 +48,23 @@ class MatrixTrainer:
         goal = x @ (self.target - frozen).T
         b, a = start.trainable.factors["w"].b, start.trainable.factors["w"].a
         ridge = 1e-6 * torch.eye(a.shape[0])
-        for _ in range(2):
+        for _ in range(15):  # to rest: after a round or two nothing is left to gain
             inner = x @ a.T
             b = torch.linalg.solve(inner.T @ inner + ridge, inner.T @ goal).T
             plain = torch.linalg.lstsq(x, goal).solution.T
             a = torch.linalg.solve(b.T @ b + ridge, b.T @ plain)
-        self.data_version += 1
         return TrainResult(Adapter({"w": Factors(b.contiguous(), a.contiguous())}), ROWS)
 
     def evaluate(self, adapter: Adapter, rows: Sequence[int] | None = None) -> Evaluation:
-        """Score an adapter on the present window."""
-        x = self.rows if rows is None else self.rows[list(rows)]
+        """Score an adapter on the rows that are held out."""
+        x = self.held_out if rows is None else self.held_out[list(rows)]
         missed = x @ (self.target - adapter.factors["w"].delta()).T
         return Evaluation((missed**2).mean(dim=1).tolist())
+
+
+def _drawn(name: str, count: int) -> torch.Tensor:
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    return torch.randn(count, DIM, generator=torch.Generator().manual_seed(seed))
 
 
 class RankWorld:
