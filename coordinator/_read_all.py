@@ -1,9 +1,11 @@
-"""Reading a numbered list of the registry to its end, page by page."""
+"""Reading a list of the registry to its end, page by page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
+
+from ..store import Page
 
 
 class Numbered(Protocol):
@@ -16,6 +18,7 @@ class Numbered(Protocol):
 
 
 Item = TypeVar("Item", bound=Numbered)
+Found = TypeVar("Found")
 
 
 def read_all(page: Callable[[int], Sequence[Item]]) -> Iterator[Item]:
@@ -24,3 +27,13 @@ def read_all(page: Callable[[int], Sequence[Item]]) -> Iterator[Item]:
     while found := page(since):
         yield from found
         since = found[-1].number
+
+
+def read_pages(page: Callable[[str | None], Page[Found]]) -> Iterator[Found]:
+    """Yield the items of all pages; `page(token)` returns one, the first for None."""
+    token: str | None = None
+    while True:
+        found = page(token)
+        yield from found.items
+        if (token := found.next_page_token) is None:
+            return

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from ..store import (
@@ -23,12 +24,13 @@ from ..store import (
     MemberRecord,
     MetricRecord,
     NodeRecord,
+    Page,
     Registry,
     Review,
     StoreError,
     Version,
 )
-from ._read_all import read_all
+from ._read_all import read_all, read_pages
 
 MAX_REVIEWS: Final = 250
 MAX_READINGS: Final = 600  # versions whose measurements are read, one call each
@@ -193,14 +195,10 @@ def _makers(lines: Iterable[AdapterLine]) -> dict[int, str]:
 
 
 def _landmarks(registry: Registry, names: Sequence[str]) -> tuple[Version, ...]:
-    found: list[Version] = []
-    for name in names:
-        token: str | None = None
-        while True:
-            page = registry.search(
-                f'adapter = "{name}" and origin != "round"', order_by="created", page_token=token
-            )
-            found += page.items
-            if (token := page.next_page_token) is None:
-                break
+    def of(name: str, token: str | None) -> Page[Version]:
+        return registry.search(
+            f'adapter = "{name}" and origin != "round"', order_by="created", page_token=token
+        )
+
+    found = [version for name in names for version in read_pages(partial(of, name))]
     return tuple(sorted(found, key=lambda version: version.created_at))

@@ -12,6 +12,7 @@ from typing import Any
 from ..store import Registry, Version
 from ._cli_output import cell, print_table, short, size
 from ._demo_report import program
+from ._read_all import read_pages
 
 _PAGE = 1000
 
@@ -46,12 +47,7 @@ class Measured:
 
 def measured(registry: Registry, adapter: str) -> list[Measured]:
     """Return all versions of a line, the oldest first, with what was measured of them."""
-    found: list[Version] = []
-    page = registry.versions(adapter, limit=_PAGE)
-    found += page.items
-    while page.next_page_token is not None:
-        page = registry.versions(adapter, limit=_PAGE, page_token=page.next_page_token)
-        found += page.items
+    found = read_pages(lambda token: registry.versions(adapter, limit=_PAGE, page_token=token))
     return [_measured(registry, version) for version in sorted(found, key=lambda v: v.number)]
 
 
