@@ -7,6 +7,7 @@ summaries anyway.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from ..aggregation import (
     Summary,
     SummaryError,
     SummarySpec,
+    add,
     blend,
     reference,
 )
@@ -57,19 +59,16 @@ class Routed(Protocol):
     def reference(self, member: str) -> Mapping[str, Any] | None: ...
 
 
-def after_review(
-    before: Mapping[str, Any] | None, member: str, found: Iterable[Found], spec: SummarySpec
-) -> dict[str, Any] | None:
-    """Return a member's reference after a review: its users' new windows, and a part of the old.
+def by_member(found: Iterable[Found]) -> dict[str, list[Summary]]:
+    """Sort a review's windows by the member that they were scored under.
 
     Harmful windows are left out: they are not what this member serves.
     """
-    windows = [
-        one.window.summary
-        for one in found
-        if one.window.adapter == member and not one.finding.watch.harm[-1]
-    ]
-    return refreshed(before, windows, spec, share=KEPT_SHARE)
+    windows: dict[str, list[Summary]] = defaultdict(list)
+    for one in found:
+        if not one.finding.watch.harm[-1]:
+            windows[one.window.adapter].append(one.window.summary)
+    return windows
 
 
 def refreshed(
@@ -77,7 +76,7 @@ def refreshed(
     windows: Iterable[Summary],
     spec: SummarySpec,
     *,
-    share: float,
+    share: float = KEPT_SHARE,
 ) -> dict[str, Any] | None:
     """Return a reference with more windows; earlier rows weigh `share` of what they did.
 
@@ -85,14 +84,16 @@ def refreshed(
     ones have, or than most of the windows. Without usable windows it stays as it was; one that
     cannot be read, or is of another spec, begins anew.
     """
-    usable = [reference(w) for w in windows if w.spec == spec.digest and len(w.fourier_sum)]
+    usable = [w for w in windows if w.spec == spec.digest and len(w.fourier_sum)]
     kept = read(before, spec)
     if not usable:
         return None if kept is None else dict(before or {})
-    widths = [part.width for part in usable] if kept is None else [kept.width]
+    widths = [window.width for window in usable] if kept is None else [kept.width]
     usual = max(sorted(set(widths)), key=widths.count)
+    fitting = [window for window in usable if window.width == usual]
     parts = [] if kept is None else [(kept, share)]
-    parts += [(part, 1.0) for part in usable if part.width == usual]
+    if fitting:
+        parts.append((reference(add(fitting)), 1.0))
     return blend(parts).to_json()
 
 

@@ -25,7 +25,7 @@ from ._families import Family, MemberState
 from ._observe import Finding, Window
 from ._plans import STABLE
 from ._rank_memory import RankMemory
-from ._references import after_review
+from ._references import by_member, refreshed
 
 # What an operator has to approve in mode "propose"; a node that moves can move back by itself.
 STRUCTURAL = frozenset({"expand_adapter", "merge", "archive", "expand_rank", "shrink_rank"})
@@ -102,10 +102,10 @@ def next_members(
     """Return state and memory of each member after a review."""
     pinned = {choice.adapter for choice in _pins(family, choices)}
     users = {member.adapter: member.users for member in review.members}
-    spec = SummarySpec.from_json(family.spec)
     held = {choice.adapter for choice in choices if choice.kind == "hold"}
     judged = {gate.adapter for gate in review.gates}
     recalled = {recall.adapter for recall in review.recalls}
+    spec, windows = SummarySpec.from_json(family.spec), by_member(found)
     after: dict[str, tuple[MemberState, dict[str, Any]]] = {}
     for name, (state, memory) in family.members.items():
         tried = {
@@ -120,10 +120,10 @@ def next_members(
             trials={**memory.trials, **tried},
             provisional=memory.provisional and not tried,
             pinned=review.number if name in pinned else memory.pinned,
-            reference=after_review(memory.reference, name, found, spec),
             held=memory.held + 1 if name in held else 0 if name in judged else memory.held,
             recalled=review.number if name in recalled else memory.recalled,
             ranks=ranks[name],
+            reference=refreshed(memory.reference, windows.get(name, ()), spec),
         )
         after[name] = (state, grown.to_json())
     return after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 from polyrank.aggregation import Reference, RouteTable, SummarySpec, route, summarise
 from polyrank.client._route import answer
 from polyrank.coordinator._families import Family
-from polyrank.coordinator._references import joined, refreshed, routes, table_of
+from polyrank.coordinator._observe import Window
+from polyrank.coordinator._references import by_member, joined, refreshed, routes, table_of
 from polyrank.coordinator._watch import Membership
 from polyrank.store import Ledger, open_ledger
 
@@ -76,6 +78,17 @@ def _is_known_to_the_root_alone(ledger: Ledger) -> None:
     whole = Reference.from_json(memory["line"].reference, spec)
     assert memory["line"].took is not None
     assert whole.count > ended.count > 0
+
+
+def test_harmful_windows_are_no_part_of_what_a_member_serves() -> None:
+    def found(adapter: str, *harm: bool) -> Any:
+        seen = Window(key="k", identity="i", adapter=adapter, summary=window(len(harm)))
+        return SimpleNamespace(
+            window=seen, finding=SimpleNamespace(watch=SimpleNamespace(harm=harm))
+        )
+
+    sorted_ = by_member([found("a", True, False), found("a", False, True), found("b", False)])
+    assert {name: len(windows) for name, windows in sorted_.items()} == {"a": 1, "b": 1}
 
 
 def test_a_reference_forgets_and_leaves_out_what_does_not_fit() -> None:
