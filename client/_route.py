@@ -53,6 +53,12 @@ def answer(known: KnownFamily, features: Tensor) -> Routing:
             f"the adapters of {known.family} have no references yet: its nodes' trainers give no "
             "features, or the first reviews are still to come"
         )
+    if known.place and known.own_place and known.place != known.own_place:
+        raise RouteUnavailable(
+            f"this node's features come from another place of the model ({known.own_place}) than "
+            f"those that the adapters of {known.family} are known by ({known.place}): adapt the "
+            "same layers"
+        )
     try:
         table = RouteTable.from_json(known.table)
     except SummaryError as error:

@@ -33,12 +33,16 @@ class KnownFamily:
         own: the adapter that this node trains and serves.
         table: the routing table as JSON values; None: see `is_alone`.
         is_alone: the family has one adapter, so there is nothing to choose.
+        place: of the model, where the table's features come from; "": not known.
+        own_place: where this node's own come from.
     """
 
     family: str
     own: str
     table: Mapping[str, Any] | None
     is_alone: bool
+    place: str = ""
+    own_place: str = ""
 
 
 class Routes:
@@ -52,8 +56,10 @@ class Routes:
         self._folder = folder
         self._kept: dict[str, dict[str, Any]] = {}
 
-    def keep(self, task: TaskEnvelope, routes: object) -> None:
+    def keep(self, task: TaskEnvelope, routes: object, *, place: str = "") -> None:
         """Keep what a task says; what cannot be read is left out, for it is no part of the task.
+
+        `place` is where this node's own features come from (see `place_of`).
 
         Raises:
             StateError: the file cannot be written.
@@ -70,6 +76,8 @@ class Routes:
             "own": task.adapter,
             "alone": "table" not in values,
             "table": values.get("table"),
+            "place": str(values.get("place", "")),
+            "own_place": place,
         }
         data = json.dumps(kept).encode()
         if len(data) > MAX_TABLE_BYTES:
@@ -142,4 +150,6 @@ def _known(values: Mapping[str, Any]) -> KnownFamily:
         own=str(values["own"]),
         table=cast("Mapping[str, Any] | None", table),
         is_alone=bool(values["alone"]),
+        place=str(values.get("place", "")),
+        own_place=str(values.get("own_place", "")),
     )

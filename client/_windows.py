@@ -28,6 +28,7 @@ from ._errors import StateError, TaskRefused
 from ._protocol import TaskEnvelope, canonical_json
 from ._routes import Routes
 from ._trainer import Evaluation, Trainer
+from ._wire_places import place_of
 
 if TYPE_CHECKING:
     from ..aggregation import Paired, SummarySpec
@@ -76,7 +77,7 @@ class Windows:
             raise TaskRefused("bad_window", "window must be a table")
         asked = cast("Mapping[str, Any]", window)
         if "routes" in asked:
-            self._routes.keep(task, asked["routes"])
+            self._routes.keep(task, asked["routes"], place=_place(trainer))
         scores = row_scores(evaluation)
         rows = _rows(evaluation, trainer)
         if is_comparison(task):
@@ -220,3 +221,9 @@ def _rows(evaluation: Evaluation, trainer: Trainer) -> str:
     else:
         facts["data_version"] = int(getattr(trainer, "data_version", 0))
     return hashlib.sha256(canonical_json(facts)).hexdigest()
+
+
+def _place(trainer: Trainer) -> str:
+    """Return where this node's features come from; "" for a trainer that does not describe it."""
+    described = getattr(trainer, "description", None)
+    return "" if described is None else place_of(described.modules)

@@ -136,12 +136,12 @@ class CarryOut:
         )
         _, origin = family.members.get(source.adapter, ("", Membership()))
         ranks = RankMemory(rank=origin.ranks.rank)
-        windows = [family.watch(identity).seen for identity in nodes]
+        windows = {identity: family.watch(identity).seen for identity in nodes}
         memory = Membership(
             parent=source.adapter,
             provisional=True,
             ranks=ranks,
-            reference=of_nodes(context.ledger, windows, family.spec),
+            reference=of_nodes(context.ledger, windows, family.payload),
         )
         self._moves.put(family, name, "active", memory)
         self._moves.review_as_is(family, version)

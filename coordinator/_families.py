@@ -74,6 +74,11 @@ class Family:
         return self.payload.get("spec", {})
 
     @property
+    def place(self) -> str:
+        """Where its nodes' features come from; "" before it is known."""
+        return str(self.payload.get("place", ""))
+
+    @property
     def steps(self) -> int:
         return int(self.payload.get("steps", 0))
 

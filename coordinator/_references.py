@@ -22,7 +22,8 @@ from ..aggregation import (
     blend,
     reference,
 )
-from ..store import Ledger
+from ..client._wire_places import place_of
+from ..store import Ledger, Registry
 from ._observe import Finding, Window
 
 KEPT_SHARE = 0.75
@@ -54,19 +55,26 @@ class Routed(Protocol):
     @property
     def spec(self) -> Mapping[str, Any]: ...
 
+    @property
+    def place(self) -> str: ...
+
     def users(self, member: str) -> int: ...
 
     def reference(self, member: str) -> Mapping[str, Any] | None: ...
 
 
-def by_member(found: Iterable[Found]) -> dict[str, list[Summary]]:
+def by_member(
+    found: Iterable[Found], places: Mapping[str, str], usual: str
+) -> dict[str, list[Summary]]:
     """Sort a review's windows by the member that they were scored under.
 
-    Harmful windows are left out: they are not what this member serves.
+    Harmful windows are left out: they are not what this member serves. So are those of nodes whose
+    features come from another place of the model than the family's (`places`: by identity).
     """
     windows: dict[str, list[Summary]] = defaultdict(list)
     for one in found:
-        if not one.finding.watch.harm[-1]:
+        is_of_place = places.get(one.window.identity, usual) == usual
+        if is_of_place and not one.finding.watch.harm[-1]:
             windows[one.window.adapter].append(one.window.summary)
     return windows
 
@@ -97,13 +105,33 @@ def refreshed(
     return blend(parts).to_json()
 
 
+def places_of(registry: Registry) -> dict[str, str]:
+    """Return where each node's features come from, by identity; from the cards on record."""
+    return {
+        node.identity: place_of(node.card["modules"])
+        for node in registry.nodes()
+        if "modules" in node.card
+    }
+
+
+def usual_place(found: Iterable[Found], places: Mapping[str, str]) -> str:
+    """Return the place of most of these windows; "" if nobody's is known."""
+    known = [places[i] for one in found if (i := one.window.identity) in places]
+    return max(sorted(set(known)), key=known.count, default="")
+
+
 def of_nodes(
-    ledger: Ledger, task_keys: Iterable[str], spec: Mapping[str, Any]
+    ledger: Ledger, task_keys: Mapping[str, str], payload: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """Return the reference of the windows that these tasks brought, or None."""
-    known = SummarySpec.from_json(spec)
+    """Return the reference of the windows that these tasks brought, by identity; or None.
+
+    `payload` is the family's record, with its spec and place.
+    """
+    known = SummarySpec.from_json(payload["spec"])
+    usual, places = payload.get("place", ""), places_of(ledger.registry)
+    keys = [key for who, key in task_keys.items() if key and places.get(who, usual) == usual]
     windows: list[Summary] = []
-    for payload in ledger.summaries_of([key for key in task_keys if key]).values():
+    for payload in ledger.summaries_of(keys).values():
         try:
             windows.append(Summary.from_json(payload.get("summary"), known))
         except SummaryError:  # before the bandwidth was settled, or no summary
@@ -144,7 +172,7 @@ def routes(family: Routed) -> dict[str, Any]:
         table = table_of(family.spec, {name: family.reference(name) for name in _routed(family)})
     except AdapterError:
         return {"family": family.root, "table": None}
-    return {"family": family.root, "table": table.to_json()}
+    return {"family": family.root, "place": family.place, "table": table.to_json()}
 
 
 def table_of(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Literal
 
-from ..aggregation import AdapterError, SummarySpec, add, mean_bandwidth
+from ..aggregation import AdapterError, Summary, SummarySpec, add, mean_bandwidth
 from ..store import (
     AdaptationPolicy,
     Choice,
@@ -25,7 +25,7 @@ from ._families import Family, MemberState
 from ._observe import Finding, Window
 from ._plans import STABLE
 from ._rank_memory import RankMemory
-from ._references import by_member, refreshed
+from ._references import refreshed
 
 # What an operator has to approve in mode "propose"; a node that moves can move back by itself.
 STRUCTURAL = frozenset({"expand_adapter", "merge", "archive", "expand_rank", "shrink_rank"})
@@ -96,16 +96,16 @@ def next_members(
     family: Family,
     review: Review,
     choices: Sequence[Choice],
-    found: Sequence[Found],
     ranks: Mapping[str, RankMemory],
+    windows: Mapping[str, Sequence[Summary]],
 ) -> dict[str, tuple[MemberState, dict[str, Any]]]:
-    """Return state and memory of each member after a review."""
+    """Return state and memory of each member after a review; `windows` make their references."""
     pinned = {choice.adapter for choice in _pins(family, choices)}
     users = {member.adapter: member.users for member in review.members}
     held = {choice.adapter for choice in choices if choice.kind == "hold"}
     judged = {gate.adapter for gate in review.gates}
     recalled = {recall.adapter for recall in review.recalls}
-    spec, windows = SummarySpec.from_json(family.spec), by_member(found)
+    spec = SummarySpec.from_json(family.spec)
     after: dict[str, tuple[MemberState, dict[str, Any]]] = {}
     for name, (state, memory) in family.members.items():
         tried = {

@@ -28,6 +28,7 @@ from ._observe import Window, observe
 from ._plans import new_task
 from ._pruning import prune
 from ._rank_trials import RankTrials
+from ._references import by_member, places_of, usual_place
 from ._review_records import (
     Found,
     next_aliases,
@@ -305,14 +306,16 @@ class Reviews:
         choices = self._rules.decide(review, family.policy)
         heads = {n: h for n in family.active if (h := self._lines[n].head) is not None}
         ranks = self._ranks.after(family, review, [line.name for line in self._fresh(family)])
+        places = places_of(context.ledger.registry)
+        place = family.place or usual_place(found, places)
         _, decisions = context.ledger.record_review(
             family.root,
             number=review.number,
             evidence={"review": review.to_json(), "policy": family.policy.to_json()},
             subject=f"review {review.number}",
             decisions=[to_record(choice, family.config.continual.mode) for choice in choices],
-            payload=next_payload(family, heads, found),
-            members=next_members(family, review, choices, found, ranks),
+            payload={**next_payload(family, heads, found), "place": place},
+            members=next_members(family, review, choices, ranks, by_member(found, places, place)),
             assignments=next_watches(family, found, choices),
             aliases=next_aliases(review, family.policy, choices),
             epoch=context.epoch,

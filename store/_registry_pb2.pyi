@@ -814,14 +814,16 @@ class RouteEntry(_message.Message):
     def __init__(self, adapter: _Optional[str] = ..., state: _Optional[str] = ..., stable: _Optional[int] = ..., users: _Optional[int] = ..., reference: _Optional[_Union[Json, _Mapping]] = ...) -> None: ...
 
 class RoutingTable(_message.Message):
-    __slots__ = ("family", "spec", "entries")
+    __slots__ = ("family", "spec", "entries", "place")
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
     family: str
     spec: Json
     entries: _containers.RepeatedCompositeFieldContainer[RouteEntry]
-    def __init__(self, family: _Optional[str] = ..., spec: _Optional[_Union[Json, _Mapping]] = ..., entries: _Optional[_Iterable[_Union[RouteEntry, _Mapping]]] = ...) -> None: ...
+    place: str
+    def __init__(self, family: _Optional[str] = ..., spec: _Optional[_Union[Json, _Mapping]] = ..., entries: _Optional[_Iterable[_Union[RouteEntry, _Mapping]]] = ..., place: _Optional[str] = ...) -> None: ...
 
 class RouteShare(_message.Message):
     __slots__ = ("adapter", "share", "distance")

@@ -31,12 +31,14 @@ class RoutingTable:
     """All that a batch is compared with in a family.
 
     `spec` is what a batch is summarised by (`polyrank.aggregation.SummarySpec`), empty before the
-    family's first review.
+    family's first review. `place` says where in the frozen model its nodes' features come from, ""
+    if it is not known: features from elsewhere cannot be compared.
     """
 
     family: str
     spec: Mapping[str, Any] = EMPTY
     entries: tuple[RouteEntry, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

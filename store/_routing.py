@@ -40,6 +40,7 @@ def routes(session: Session, root: str) -> RoutingTable:
     return RoutingTable(
         family=root,
         spec=_mapping(family.payload.get("spec")),
+        place=str(family.payload.get("place", "")),
         entries=tuple(
             RouteEntry(
                 adapter=member.adapter.name,

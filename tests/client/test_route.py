@@ -21,6 +21,7 @@ from polyrank.client import (
     AdapterUnavailable,
     DataError,
     Evaluation,
+    ModelDescription,
     RouteUnavailable,
     StateError,
     from_peft,
@@ -31,6 +32,7 @@ from polyrank.client._latest import LatestAdapters, VersionInfo
 from polyrank.client._protocol import TaskEnvelope
 from polyrank.client._routes import Routes
 from polyrank.client._windows import Windows
+from polyrank.client._wire_places import place_of
 
 SPEC = SummarySpec(7, bandwidth=1.0)
 WIDTH = 24
@@ -52,6 +54,7 @@ def table(**places: int) -> dict[str, Any]:
 
 class Rows:
     data_version = 1
+    description = ModelDescription("f", {"layers.0.q": (WIDTH, WIDTH)})
 
     def features(self, rows_: Sequence[int] | None = None) -> torch.Tensor:
         return rows(0, 3)
@@ -105,6 +108,21 @@ def test_several_families_are_kept_apart(tmp_path: Path) -> None:
     assert sorted(path.parent for path in tmp_path.rglob("*.json") if "windows" not in str(path))[
         0
     ] == (tmp_path / "routes")
+
+
+def test_features_from_another_place_than_the_tables_are_refused(tmp_path: Path) -> None:
+    for place, problem in (("into layer 5", "another place"), ("end", None)):
+        receive(tmp_path, {"family": "line", "place": place, "table": table(line=0, line_2=1)})
+        if problem is None:
+            assert route(rows(0), state_dir=tmp_path).adapter == "line"
+        else:
+            with pytest.raises(RouteUnavailable, match=problem):
+                route(rows(0), state_dir=tmp_path)
+
+
+def test_a_place_is_the_lowest_layer_that_is_adapted() -> None:
+    assert place_of(["enc.layer.5.query", "enc.layer.3.value", "head"]) == "into layer 3"
+    assert place_of(["enc.layer.0.query", "enc.layer.3.value"]) == place_of(["hidden"]) == "end"
 
 
 def test_without_a_table_the_error_says_what_to_do(tmp_path: Path) -> None:

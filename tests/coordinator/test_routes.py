@@ -12,7 +12,14 @@ from polyrank.aggregation import Reference, RouteTable, SummarySpec, route, summ
 from polyrank.client._route import answer
 from polyrank.coordinator._families import Family
 from polyrank.coordinator._observe import Window
-from polyrank.coordinator._references import by_member, joined, refreshed, routes, table_of
+from polyrank.coordinator._references import (
+    by_member,
+    joined,
+    refreshed,
+    routes,
+    table_of,
+    usual_place,
+)
 from polyrank.coordinator._watch import Membership
 from polyrank.store import Ledger, open_ledger
 
@@ -80,15 +87,24 @@ def _is_known_to_the_root_alone(ledger: Ledger) -> None:
     assert whole.count > ended.count > 0
 
 
-def test_harmful_windows_are_no_part_of_what_a_member_serves() -> None:
-    def found(adapter: str, *harm: bool) -> Any:
-        seen = Window(key="k", identity="i", adapter=adapter, summary=window(len(harm)))
-        return SimpleNamespace(
-            window=seen, finding=SimpleNamespace(watch=SimpleNamespace(harm=harm))
-        )
+def found(identity: str, adapter: str, *harm: bool) -> Any:
+    seen = Window(key="k", identity=identity, adapter=adapter, summary=window(len(harm)))
+    return SimpleNamespace(window=seen, finding=SimpleNamespace(watch=SimpleNamespace(harm=harm)))
 
-    sorted_ = by_member([found("a", True, False), found("a", False, True), found("b", False)])
-    assert {name: len(windows) for name, windows in sorted_.items()} == {"a": 1, "b": 1}
+
+def test_harmful_windows_are_no_part_of_what_a_member_serves() -> None:
+    review = [found("i", "a", True, False), found("j", "a", False, True), found("k", "b", False)]
+    windows = by_member(review, {}, "")
+    assert {name: len(of) for name, of in windows.items()} == {"a": 1, "b": 1}
+
+
+def test_features_from_another_place_of_the_model_are_left_out() -> None:
+    places = {"i": "into layer 5", "j": "into layer 5", "k": "end"}
+    review = [found(identity, "a", False) for identity in ("i", "j", "k", "l")]
+    usual = usual_place(review, places)
+    assert usual == "into layer 5"
+    assert len(by_member(review, places, usual)["a"]) == 3, "k is elsewhere; l says nothing"
+    assert usual_place(review, {}) == ""
 
 
 def test_a_reference_forgets_and_leaves_out_what_does_not_fit() -> None:
@@ -130,6 +146,7 @@ class Members:
 
     root = "line"
     spec = SPEC.to_json()
+    place = "end"
 
     def __init__(self, references: dict[str, Any]) -> None:
         self._references = references
