@@ -95,15 +95,19 @@ def test_mode_record_writes_decisions_down_and_changes_nothing(ledger: Ledger) -
 
 def test_mode_propose_waits_for_an_operator_who_approves_or_vetoes(ledger: Ledger) -> None:
     world = World(ledger, mode="propose", veto_rest=2)
+
+    def kept(reason: str) -> bool:
+        return any(reason in decision.reason for decision in world.decisions("keep"))
+
     first = world.split()
     world.review(2)
     assert len(world.decisions("expand_adapter")) == 1, "it is proposed once"
-    assert f"but decision {first.number} proposes that already" in world.decisions()[-1].reason
+    assert kept(f"but decision {first.number} proposes that already")
     assert world.member("ann") == "line", "nothing happens before somebody approves"
     ledger.registry.settle(first.number, state="vetoed", reason="not now", actor="op")
     world.review(2)
     assert len(world.decisions("expand_adapter")) == 1, "a veto holds for two reviews"
-    assert "was vetoed 1 review ago (rest 2)" in world.decisions()[-1].reason
+    assert kept("was vetoed 1 review ago (rest 2)")
     world.review()
     second = world.decisions("expand_adapter")[-1]
     ledger.registry.settle(second.number, state="approved", reason="", actor="op")
