@@ -88,7 +88,7 @@ def _inventory(registry: Registry, name: str, config: AdapterConfig, base: Base)
     for line in registry.adapters():
         if line.name == name or line.name in away or line.retired:
             continue
-        if line.base_model != config.base_model or line.tags.get("role") == "trials":
+        if line.base_model != config.base_model or "role" in line.tags:  # trials of whatever kind
             continue
         try:
             version = registry.version(f"{line.name}@{STABLE}")

@@ -22,7 +22,8 @@ def prune(context: Context, family: Family, lines: Lines) -> None:
     ledger, kept = context.ledger, family.config.keep_rounds
     keep = {key for _, watch in family.assigned.values() for key in (*watch.reference, watch.seen)}
     reviews = max(family.reviews - kept + 1, 0)
-    for name in [*family.members, *([family.trials] if family.trials in lines else [])]:
+    trials = [name for name in (family.trials, family.rank_trials) if name in lines]
+    for name in [*family.members, *trials]:
         newest = lines[name].newest
         rounds = max(newest.number - kept + 1, 0) if newest is not None else 0
         for kind, before in (("evaluate", rounds), ("probe", reviews)):

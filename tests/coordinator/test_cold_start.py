@@ -82,6 +82,7 @@ def test_the_inventory_is_the_weighted_average_of_what_is_in_service(registry: R
     publish(registry, "elsewhere", 2, base="other")
     publish(registry, "part", 2, modules={"q": (6, 5)})
     publish(registry, "trials", 2, tags={"role": "trials"})
+    publish(registry, "ranks", 2, tags={"role": "rank-trials"})
     publish(registry, "young", 2, stable=False)
     found = made(registry, "inventory", state_rank=5)
     assert [(p.adapter, p.weight) for p in found.parents] == [("one", 0.75), ("two", 0.25)]
