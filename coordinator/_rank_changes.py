@@ -81,7 +81,7 @@ class RankChanges:
             epoch=self._context.epoch,
         )
         earlier = changed.tags.get("rank_before", "")
-        ranks = RankMemory(rank=int(earlier) if earlier else None)
+        ranks = RankMemory(rank=int(earlier) if earlier else None, undone=family.reviews)
         self._moves.put(family, member, state, replace(memory, ranks=ranks))
         self._go_on(family, version)
 

@@ -52,7 +52,7 @@ def ranks_of(
         head, memory = lines[name].head, family.members[name][1].ranks
         flat = flat_rounds(memory, is_better=better.get(name))
         is_flat = name in better and flat >= family.policy.rank_flat_rounds
-        if head is None or not (is_flat or name in judged):
+        if head is None or _rests(family, memory) or not (is_flat or name in judged):
             continue
         budget = lines[name].rank_budget
         use = rank_use(
@@ -77,6 +77,12 @@ def ranks_of(
             )
         )
     return tuple(found)
+
+
+def _rests(family: Family, memory: RankMemory) -> bool:
+    """Say whether a change of its rank was undone not long ago: it is not made again at once."""
+    undone = memory.undone
+    return undone is not None and family.reviews - undone < family.policy.rank_every
 
 
 def spectra_of(ledger: Ledger, version: Version, limits: Limits) -> Mapping[str, Sequence[float]]:

@@ -45,6 +45,7 @@ class RankMemory:
         flat: reviews in a row in which its new version was not surely better than the one before.
         tried: number of the review that last asked for a trial.
         trial: the trial that is not judged yet.
+        undone: number of the last review before an operator undid a change of its rank.
     """
 
     rank: int | None = None
@@ -52,6 +53,7 @@ class RankMemory:
     flat: int = 0
     tried: int | None = None
     trial: RankTry | None = None
+    undone: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -134,6 +134,14 @@ def test_an_operator_decides_without_evidence_under_their_name(run, family, serv
     assert run("registry", "decisions", "--replay", *where).code == 0, "it rests on no evidence"
 
 
+def test_an_operator_names_the_rank_of_a_change(run, family, server) -> None:
+    done = run("registry", "force", "expand_rank", "demo", "--rank", "16", "--json",
+               "--registry", server.url)  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    payload = json.loads(done.out)["decision"]["payload"]
+    assert (payload["kind"], payload["numbers"]) == ("expand_rank", {"new_rank": 16})
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -69,7 +69,8 @@ def test_a_full_rank_grows_when_its_loss_is_flat_and_a_trial_helps_and_can_be_un
 
 
 def test_a_rank_that_is_not_used_is_cut_and_the_error_is_on_record(ledger: Ledger) -> None:
-    world = RankWorld(ledger, (3.0,), state_rank=8, max_ranks=(8, 8), **QUICK)
+    options = {"max_ranks": (8, 8), "rank_flat_rounds": 2, "rank_every": 6}
+    world = RankWorld(ledger, (3.0,), state_rank=8, **options)
     decision = world.until_decided("shrink_rank", within=8)
     made, before = world.made_by(decision.number)
     assert made.metrics["discarded"] < 1e-3
@@ -81,7 +82,9 @@ def test_a_rank_that_is_not_used_is_cut_and_the_error_is_on_record(ledger: Ledge
     assert world.loss() < 1e-3
     world.undo(decision.number)
     assert ledger.registry.version("line@stable").digest == before.digest
-    assert world.member()[1].ranks.rank is None
+    world.review(5)
+    assert world.member()[1].ranks.flat >= 2
+    assert len(world.decisions("shrink_rank")) == 1, "what was undone is not done again at once"
 
 
 @pytest.mark.parametrize("options", [{"max_ranks": (2, 2)}, {"max_rank": 2}])

@@ -96,6 +96,15 @@ def rank(**values: Any) -> RankEvidence:
     return RankEvidence(**first | full | values)
 
 
+def test_what_was_tried_is_what_goes_on_and_the_version_that_it_was_held_against_is_named():
+    (choice,) = choose(ranks=(rank(trial="demo/rank-trials@4"),))
+    assert (choice.kind, choice.target) == ("expand_rank", "demo/rank-trials@4")
+    assert choice.numbers["version"] == root().version
+    full = AdaptationPolicy(max_rank=8)
+    (kept,) = choose(ranks=(rank(trial="demo/rank-trials@4"),), policy=full)
+    assert (kept.kind, kept.target) == ("keep", "demo")
+
+
 def test_rank_grows_where_it_is_full_the_loss_is_flat_and_a_trial_helped():
     (choice,) = choose(ranks=(rank(),))
     assert (choice.kind, choice.adapter, choice.target) == ("expand_rank", "demo", "demo")

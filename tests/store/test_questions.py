@@ -186,8 +186,21 @@ def test_a_full_rank_with_a_flat_loss_is_tried_at_twice_its_size():
     assert ask(ranks=(full,)) == (RankTrial("demo", 16),)
     assert ask(ranks=(full,), policy=replace(POLICY, max_rank=12)) == (RankTrial("demo", 12),)
     assert ask(ranks=(full,), policy=replace(POLICY, max_rank=8)) == ()
-    for change in ({"saturated_share": 0.4}, {"flat_rounds": 2}, {"gain": 0.1}):
+    for change in ({"saturated_share": 0.4}, {"flat_rounds": 2}, {"gain": 0.1}, {"trainable": 8}):
         assert ask(ranks=(replace(full, **change),)) == ()
+    assert ask(ranks=(replace(full, trainable=9),)) == (RankTrial("demo", 16),)
+    alone = (root(users=1),)
+    assert ask(ranks=(full,), members=alone) == (), "one identity alone judges nothing"
+
+
+def test_trials_of_rank_rest_and_come_one_at_a_time():
+    policy = replace(POLICY, rank_every=8, merge_every=50)
+    full = RankEvidence(adapter="demo", rank=8, saturated_share=1.0, flat_rounds=3, energy_rank=8)
+    for tried, wanted in ((5, ()), (4, (RankTrial("demo", 16),))):
+        assert ask(ranks=(replace(full, tried=tried),), number=12, policy=policy) == wanted
+    both = (replace(full, tried=3), replace(full, adapter="demo/2", tried=2))
+    found = ask(ranks=both, members=(root(), member(2)), number=12, policy=policy)
+    assert found == (RankTrial("demo/2", 16),), "the one that has waited longest"
 
 
 @settings(max_examples=60, deadline=None)
