@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import structlog
@@ -30,6 +30,7 @@ from ._windows import Windows, gated_by, is_comparison
 
 Blob = bytes | bytearray | memoryview
 OnVersion = Callable[[Any, VersionInfo], None]
+_KEPT_METRICS = 4
 _log = structlog.get_logger(__name__)
 
 
@@ -63,6 +64,8 @@ class Worker:
         self._versions = versions or Versions(None)
         self._on_version = on_version
         self._described = trainer.description
+        self._served: tuple[str, str] | None = None  # line and digest of what was written last
+        self._metrics: dict[str, Mapping[str, float]] = {}  # of what was scored last, by digest
 
     def run(self, task: TaskEnvelope, blob: Blob, progress: Progress) -> Outcome:
         """Carry out a task.
@@ -71,13 +74,30 @@ class Worker:
             TaskRefused: the task does not fit this node or its blob; the message is one line.
             ClientError: training or evaluation cannot go on.
         """
+        if is_serving(task) and not len(blob):
+            task, blob = self._at_hand(task)
         check_task(task, blob, config=self.config, described=self._described)
         state = self._decode(task, blob)
+        if is_serving(task):
+            self._serve(task, state)
+            return Outcome(b"", 0, {}, max(state.ranks.values(), default=0))
         if not is_comparison(task):  # those are on rows that were scored before
             self._refresh()
         if task.kind == "train":
             return self._train(task, state, progress)
         return self._evaluate(task, state, blob)
+
+    def _at_hand(self, task: TaskEnvelope) -> tuple[TaskEnvelope, Blob]:
+        """Return a task that came without bytes with those that are kept here."""
+        kept = self._versions.get(task.adapter, task.start_digest)
+        if kept is None:
+            raise TaskRefused("version_gone", "the version's bytes are not here: send them")
+        return replace(task, blob_digest=task.start_digest), kept
+
+    def _serve(self, task: TaskEnvelope, state: Adapter) -> None:
+        """Make a version the one that this node serves, unless it is that already."""
+        if self._served != (task.adapter, task.start_digest):
+            self._keep(task, state, self._metrics.get(task.start_digest, {}))
 
     def _refresh(self) -> None:
         """Let the trainer look whether its rows have changed, if it knows how to."""
@@ -96,6 +116,11 @@ class Worker:
 
     def _train(self, task: TaskEnvelope, state: Adapter, progress: Progress) -> Outcome:
         start = start_of(task, state, self._described)
+        if task.stable:
+            try:
+                self._serve(task, state)
+            except ClientError as error:  # a full disk must not cost the federation a training
+                _log.exception("version_not_served", adapter=task.adapter, error=one_line(error))
         result = self.trainer.train(
             TrainTask(
                 task.adapter, task.round, start, task.rank, task.seed, dict(task.config), progress
@@ -119,6 +144,8 @@ class Worker:
     def _evaluate(self, task: TaskEnvelope, state: Adapter, blob: Blob) -> Outcome:
         evaluation = self.trainer.evaluate(state, None)
         metrics = metrics_of(evaluation)
+        kept = [*self._metrics.items()][-_KEPT_METRICS:]
+        self._metrics = {**dict(kept), task.start_digest: metrics}
         if task.stable:
             self._keep(task, state, metrics)
         gate = None
@@ -153,6 +180,7 @@ class Worker:
         )
         options = cast("Mapping[str, Any]", getattr(self.trainer, "peft_options", {}))
         path = self._latest.write(state, info, options=options)
+        self._served = (info.adapter, info.digest)
         _log.info("version_received", adapter=info.adapter, number=info.number, path=str(path))
         if self._on_version is None:
             return
@@ -160,6 +188,15 @@ class Worker:
             self._on_version(path, info)
         except Exception as error:  # the owner's code must not cost the federation a result
             _log.exception("on_version_failed", adapter=info.adapter, error=str(error))
+
+
+def is_serving(task: TaskEnvelope) -> bool:
+    """Say whether a task asks to serve a version, and for nothing else.
+
+    On the wire it is an evaluation, so a node whose software does not know it serves the version
+    too, and scores it.
+    """
+    return task.kind == "evaluate" and task.stable and "serve" in task.config
 
 
 def check_task(

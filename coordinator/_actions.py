@@ -30,6 +30,7 @@ from ._rounds import (
     PlanRound,
     PublishInitial,
     SendTask,
+    ServeVersion,
     Wait,
 )
 
@@ -54,6 +55,8 @@ class Actions:
                 self._open(line, action)
             case SendTask():
                 return self._send(line, action)
+            case ServeVersion():
+                return self._serve(line, action)
             case LapseTask():
                 self._lapse(line, action)
             case CloseRound():
@@ -199,6 +202,26 @@ class Actions:
         context.log.info("task_sent", adapter=line.name, round=action.round, kind=action.kind,
                          key=action.key, name=node.card.name)  # fmt: skip
         return True
+
+    def _serve(self, line: Line, action: ServeVersion) -> bool:
+        context = self._context
+        node = context.nodes.live.get(action.identity)
+        try:
+            is_sent = node is not None and context.dispatch.serve(
+                line,
+                based(line),
+                action,
+                question={"epoch": context.epoch, "turn": context.serving.turn()},
+                address=node.address,
+                now=context.clock(),
+            )
+        except NodeGone:
+            return False
+        if is_sent:
+            context.serving.asked(line, action.identity)
+            context.log.info("version_offered", adapter=line.name, number=action.number,
+                             identity=action.identity, with_bytes=action.with_bytes)  # fmt: skip
+        return is_sent
 
     def _lapse(self, line: Line, action: LapseTask) -> None:
         context = self._context

@@ -30,13 +30,18 @@ class Answers:
                          key=task.task_key, size_bytes=len(answer.blob))  # fmt: skip
         try:
             reply = open_reply(answer, task)
-            if task.kind == "train":
+            if sent.purpose == "serve":
+                context.log.info("version_served", adapter=line.name, number=task.start_number,
+                                 identity=task.identity)  # fmt: skip
+            elif task.kind == "train":
                 self._accept(line, sent, answer, reply)
             else:
                 self._record(line, sent, answer, reply)
         except (BadReply, InvalidBlob, InvalidValue) as error:
             self._reject(line, sent, str(error))
             return
+        if task.stable:
+            context.serving.gave(line, task.identity, task.start_digest)
         context.nodes.update(reply)
         context.outbox.finish(sent)
 
@@ -71,7 +76,9 @@ class Answers:
 
     def _reject(self, line: Line, sent: Sent, reason: str) -> None:
         context, task, reason = self._context, sent.envelope, one_line(reason)
-        if task.kind == "train":
+        if sent.purpose == "serve":
+            context.serving.refused(line, task.identity, task.start_digest)
+        elif task.kind == "train":
             context.ledger.reject(task.task_key, reason=reason, epoch=context.epoch)
         else:
             context.ledger.close_task(
@@ -87,6 +94,8 @@ class Answers:
         if failure.code == 0:
             self._reject(line, sent, failure.reason)
             return
+        if sent.purpose == "serve":
+            context.serving.refused(line, task.identity, task.start_digest)
         again = context.outbox.hold(sent, context.clock())
         context.log.warning("reply_lost", adapter=line.name, round=task.round, kind=task.kind,
                             key=task.task_key, code=failure.code, reason=failure.reason,

@@ -13,6 +13,7 @@ from ._config import CoordinatorConfig
 from ._dispatch import Dispatch
 from ._nodes import Nodes
 from ._outbox import Outbox
+from ._serving import Serving
 
 
 @dataclass(frozen=True)
@@ -27,4 +28,5 @@ class Context:
     outbox: Outbox
     nodes: Nodes
     dispatch: Dispatch
+    serving: Serving
     limits: Limits

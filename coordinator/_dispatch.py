@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..aggregation import Limits, decode, encode, leading
@@ -11,8 +12,8 @@ from ._base import Base
 from ._config import LimitsConfig
 from ._lines import Line
 from ._outbox import Outbox, Sent
-from ._plans import Question, evaluate_task, train_task
-from ._rounds import Kind, SendTask
+from ._plans import Question, evaluate_task, serve_task, train_task
+from ._rounds import Kind, SendTask, ServeVersion
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,44 @@ class Dispatch:
             now=now,
             ttl_seconds=patience,
         )
+
+    def serve(
+        self,
+        line: Line,
+        base: Base,
+        action: ServeVersion,
+        *,
+        question: Mapping[str, int],
+        address: int,
+        now: float,
+    ) -> bool:
+        """Have a node serve the stable version; False when there is no room for its bytes now.
+
+        It is not on record: asked again, it does no harm. `question` makes it one of its kind, so
+        that no node takes it for one that it has answered before.
+        """
+        version = self.version(line, action.number)
+        cost = version.size_bytes if action.with_bytes else 0
+        if not self._outbox.has_room(cost):
+            return False
+        blob = self._bytes(version, None) if action.with_bytes else b""
+        envelope = serve_task(
+            self.question(line, base),
+            version=version,
+            identity=action.identity,
+            serve=question,
+            blob_digest=blob_digest(blob),
+        )
+        self._outbox.send(
+            envelope,
+            purpose="serve",
+            address=address,
+            blob=blob,
+            cost=cost,
+            now=now,
+            ttl_seconds=line.policy.deadline_seconds,
+        )
+        return True
 
     def has_room(self, line: Line, base: Base, action: SendTask) -> bool:
         """Say whether the task fits the budget now, by an estimate that reads no blob."""

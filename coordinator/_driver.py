@@ -31,6 +31,7 @@ from ._pauses import is_paused
 from ._reviews import Reviews
 from ._rounds import SendTask, decide
 from ._rules import OWN, Rules
+from ._serving import Serving
 
 REFRESH_SECONDS: Final = 0.5
 BUSY_POLL_SECONDS: Final = 0.05
@@ -80,6 +81,7 @@ class Driver:
                 max_adapter_bytes=config.limits.max_adapter_bytes,
             ),
             dispatch=Dispatch(ledger, outbox, config.limits),
+            serving=Serving(ledger),
             limits=Limits(max_bytes=config.limits.max_adapter_bytes),
         )
         self._actions = Actions(self._context)
@@ -110,6 +112,7 @@ class Driver:
             self._check_epoch()
             self._refresh_at = now + REFRESH_SECONDS
             self._context.nodes.refresh(self._session.node_ids())
+            self._context.serving.forget(self._context.nodes.live)
             for family in self._lines.families:
                 family.refresh()
             self._lines.refresh()
@@ -186,11 +189,16 @@ class Driver:
         line.wake_at = None
         busy_keys = self._context.outbox.busy_keys(now)
         progress, deferred = False, False
+        nodes, serving = self._actions.eligible(line).keys(), self._context.serving
+        settled = self._reviews.is_settled(line)
+        may_serve = serving.may_serve(line, is_settled=settled)
         view = line.view(
-            self._actions.eligible(line).keys(),
+            nodes,
             busy_keys,
             reachable=self._context.nodes.live.keys(),
             may_start=self._reviews.may_start(line),
+            served=serving.view(line, nodes) if may_serve else None,
+            may_serve=may_serve,
         )
         for action in decide(view, now):
             done = self._actions.act(line, action)

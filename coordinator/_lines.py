@@ -24,7 +24,7 @@ from ._config import AdapterConfig
 from ._errors import StoreMismatch
 from ._families import Family
 from ._plans import STABLE, Plan
-from ._rounds import TERMINAL, LineView, Policy, RoundView, TaskView, WaitingView
+from ._rounds import TERMINAL, LineView, Policy, RoundView, Served, TaskView, WaitingView
 
 
 class Line:
@@ -186,6 +186,8 @@ class Line:
         *,
         reachable: Collection[str] = (),
         may_start: bool = True,
+        served: Served | None = None,
+        may_serve: bool = True,
     ) -> LineView:
         """Return all that a decision needs.
 
@@ -194,6 +196,8 @@ class Line:
             busy_keys: keys of tasks that are on their way, or not to be sent yet.
             reachable: all identities that can be reached now.
             may_start: whether a new round may be planned.
+            served: how far the nodes are with the stable version.
+            may_serve: whether that stays what it is for now.
         """
         head_round = (self.head.round or 0) if self.head is not None else 0
         waiting = self._waiting() if self.head is not None else ()
@@ -215,6 +219,8 @@ class Line:
             reachable=frozenset(reachable),
             newcomers=frozenset(filter(self.family.is_newcomer, nodes) if self.family else ()),
             may_start=may_start,
+            served=served,
+            may_serve=may_serve,
         )
 
     def _waiting(self) -> list[ContributionRecord]:

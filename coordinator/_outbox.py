@@ -15,7 +15,7 @@ from ..client._protocol import TaskEnvelope
 from ._flower import DriverSession, Failure, Incoming
 from ._pauses import is_paused
 
-Purpose = Literal["train", "evaluate", "probe", "introduce", "ping"]
+Purpose = Literal["train", "evaluate", "probe", "serve", "introduce", "ping"]
 GRACE_SECONDS: Final = 60.0
 MAX_TTL_SECONDS: Final = 11.5 * 3600  # Flower keeps messages for 12 hours at most
 _MAX_PAUSE_SECONDS: Final = 30.0

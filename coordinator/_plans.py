@@ -222,6 +222,32 @@ def evaluate_task(
     )
 
 
+def serve_task(
+    question: Question,
+    *,
+    version: Version,
+    identity: str,
+    serve: Mapping[str, int],
+    blob_digest: str,
+) -> TaskEnvelope:
+    """Return the task to serve a version, and nothing else; its bytes may be left out."""
+    return TaskEnvelope.create(
+        "evaluate",
+        config={"serve": dict(serve)},
+        adapter=question.adapter,
+        round=version.round or 0,
+        identity=identity,
+        start_digest=version.digest,
+        start_number=version.number,
+        base_fingerprint=question.base_fingerprint,
+        rank=version.rank,
+        blob_digest=blob_digest,
+        stable=True,
+        deadline_seconds=question.deadline_seconds,
+        max_adapter_bytes=question.max_adapter_bytes,
+    )
+
+
 def new_task(envelope: TaskEnvelope, kind: Kind) -> NewTask:
     """Return the record of a task that is about to be sent."""
     return NewTask(

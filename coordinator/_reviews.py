@@ -92,6 +92,14 @@ class Reviews:
             is_settled = family.exists and not self._fresh(family) and family.may_start(line.name)
         return is_settled and not self._is_gathering(family)
 
+    def is_settled(self, line: Line) -> bool:
+        """Say whether neither a review nor a decision that waits may move what is stable."""
+        family = line.family
+        if family is None:
+            return True
+        is_reviewed = family.exists and not self._fresh(family) and not family.approved
+        return is_reviewed and not self._is_gathering(family)
+
     def _begin(self, family: Family) -> None:
         root = self._lines[family.root]
         classes = family.config.continual.classes

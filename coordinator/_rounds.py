@@ -22,6 +22,8 @@ Rules:
 - Each reachable node evaluates a version once, when the version is due for it.
 - A newcomer, whose place in a family is not known, evaluates before it trains: a round that has
   nodes enough without it starts without it.
+- A node that is not known to serve the stable version is brought to it, when it neither trains nor
+  evaluates: after the last round, after a rollback, where it is not part of the rounds.
 - A line of a family starts a round only when the family says so (`may_start`): after its review.
   Probes (other nodes' evaluations of this line's versions) are sent and lapse like the rest.
 """
@@ -89,12 +91,27 @@ class RoundView:
 
 
 @dataclass(frozen=True)
+class Served:
+    """The stable version, and how far the nodes are with it.
+
+    `missing` are those that are not known to serve it, and were not asked to; `keepers` those that
+    may still have its bytes.
+    """
+
+    number: int
+    digest: str
+    missing: frozenset[str] = frozenset()
+    keepers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class LineView:
     """All that a choice about one adapter line rests on.
 
     `head` is the newest version's number (None before version 0), `head_digest` its digest and
     `head_round` the round that made it (0 for one that no round made). `nodes` are the identities
     that can be reached and may take part, `reachable` all that can be reached.
+    `served` is None where no version is stable; `may_serve` says that it will not move in a moment.
     `newcomers` are those of `nodes` whose place among several members is not known.
     `abandoned_in_row` counts the newest rounds that were abandoned without a commit between.
     """
@@ -112,6 +129,8 @@ class LineView:
     reachable: frozenset[str] = frozenset()
     newcomers: frozenset[str] = frozenset()
     may_start: bool = True
+    served: Served | None = None
+    may_serve: bool = True
 
 
 @dataclass(frozen=True)
@@ -172,6 +191,16 @@ class SendTask:
 
 
 @dataclass(frozen=True)
+class ServeVersion:
+    """Have a node serve the stable version; with its bytes unless the node may have them."""
+
+    adapter: str
+    number: int
+    identity: str
+    with_bytes: bool
+
+
+@dataclass(frozen=True)
 class LapseTask:
     """Give a task up: its answer is too late to be waited for."""
 
@@ -220,6 +249,7 @@ Action = (
     | OpenRound
     | IssueEvaluation
     | SendTask
+    | ServeVersion
     | LapseTask
     | CloseRound
     | Commit
@@ -231,6 +261,8 @@ Action = (
 def decide(view: LineView, now: float) -> list[Action]:
     """Return what to do next for one adapter line, in order; `[Wait(...)]` when nothing."""
     actions = [*_lapses(view, now), *_evaluations(view), *_progress(view, now), *_sends(view, now)]
+    if not actions:
+        actions += _serves(view)
     return actions or [Wait(view.adapter, _next_time(view, now))]
 
 
@@ -324,6 +356,24 @@ def _sends(view: LineView, now: float) -> Iterator[Action]:
             yield SendTask(
                 view.adapter, task.key, task.kind, task.round, task.identity, task.start_digest
             )
+
+
+def _serves(view: LineView) -> Iterator[Action]:
+    """Bring nodes to the stable version where neither a training nor an evaluation does."""
+    served = view.served
+    if served is None or not view.may_serve:
+        return
+    current = view.round
+    for identity in sorted(served.missing & view.nodes):
+        open_kinds = {
+            task.kind
+            for task in view.tasks
+            if task.identity == identity and task.is_open and task.kind != "probe"
+        }
+        is_training = current is not None and "train" in open_kinds and identity in current.cohort
+        if not is_training and "evaluate" not in open_kinds:
+            by_wire = identity not in served.keepers
+            yield ServeVersion(view.adapter, served.number, identity, by_wire)
 
 
 def _lapses(view: LineView, now: float) -> Iterator[Action]:
