@@ -5,7 +5,8 @@
 Quiet streams, under seeds that the benchmark does not use. After six rounds the nodes are parted in
 two groups at random, with an adapter each from the same version: what the paired test and trial
 merges say of these is what they say when there is nothing to find. `z_*` are the 99 % order
-statistics with a floor of 2.33, `merge_tolerance` is that of the worse side's loss change.
+statistics with a floor of 2.33, `merge_tolerance` is that of the worse side's loss change,
+`gate_tolerance` that of one node's loss change from one version to the next, first rounds left out.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from polyrank.store import AdaptationPolicy, Choice, Probe, Registry, Review, Tr
 
 SEEDS = range(1000, 1006)
 PARTED = 7
+GATED_FROM = 4
 LEVEL, FLOOR = 0.01, 2.33
 Collector = Callable[[Registry, dict[str, list[float]]], object]
 
@@ -59,6 +61,9 @@ def collect(registry: Registry, found: dict[str, list[float]]) -> None:
                     found[name].append(value)
             if review.number >= PARTED + 3:
                 found["z_pair"] += [p.gain / p.standard_error for p in node.probes]
+        if GATED_FROM <= review.number < PARTED:  # afterwards each half learns apart
+            domains = [domain for gate in review.gates for domain in gate.domains]
+            found["gate_tolerance"] += [domain.loss_change for domain in domains]
         for trial in review.trials:
             if review.number >= PARTED + 3:
                 changes = [side.loss_change for side in trial.sides]
@@ -67,7 +72,7 @@ def collect(registry: Registry, found: dict[str, list[float]]) -> None:
 
 def thresholds(found: dict[str, list[float]]) -> dict[str, float]:
     """Turn the statistics into settings of `AdaptationPolicy`."""
-    floors = {"merge_tolerance": 0.0}
+    floors = {"merge_tolerance": 0.0, "gate_tolerance": 0.0}
     return {
         name: round(calibrate(values, level=LEVEL, floor=floors.get(name, FLOOR)), 3)
         for name, values in sorted(found.items())

@@ -33,6 +33,7 @@ class Forced(StrEnum):
     PIN = "pin"
     EXPAND_RANK = "expand_rank"
     SHRINK_RANK = "shrink_rank"
+    ROLLBACK = "rollback"
 
 
 FamilyName = Annotated[str, typer.Argument(metavar="FAMILY", help="The adapter it began as.")]
@@ -165,7 +166,8 @@ def force(
         Forced,
         typer.Argument(
             metavar="KIND",
-            help="reroute, expand_adapter, merge, archive, pin, expand_rank, shrink_rank.",
+            help="reroute, expand_adapter, merge, archive, pin, expand_rank, shrink_rank, "
+            "rollback.",
         ),
     ],
     adapter: Annotated[

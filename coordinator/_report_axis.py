@@ -27,6 +27,7 @@ _SHAPES: Final = {
     "undo": "M-4-4 4 4M4-4-4 4",
     "expand_rank": "M0-5V5M-5 0H5",
     "shrink_rank": "M-5 0H5",
+    "rollback": "M4-5-5 0 4 5Z",
 }
 _ROUND: Final = "M-4.5 0A4.5 4.5 0 1 1 4.5 0 4.5 4.5 0 1 1-4.5 0Z"
 
