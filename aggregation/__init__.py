@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._codec import AdapterReader, ByteSink, decode, encode, encode_to
     from ._compare import Comparison, ModuleComparison, compare
     from ._digest import digest
+    from ._drift_kind import DriftSigns, drift_kind
     from ._drift_labels import Prior, balanced_accuracy, prior_shift, uninformed_loss
     from ._drift_loss import Rise, loss_rise
     from ._drift_novelty import Novelty, novelty
@@ -74,6 +75,7 @@ _HOMES = {
     "_codec": ("AdapterReader", "ByteSink", "decode", "encode", "encode_to"),
     "_compare": ("Comparison", "ModuleComparison", "compare"),
     "_digest": ("digest",),
+    "_drift_kind": ("DriftSigns", "drift_kind"),
     "_drift_labels": ("Prior", "balanced_accuracy", "prior_shift", "uninformed_loss"),
     "_drift_loss": ("Rise", "loss_rise"),
     "_drift_novelty": ("Novelty", "novelty"),
@@ -150,6 +152,7 @@ __all__ = [
     "CutError",
     "DenseProfile",
     "DeviceError",
+    "DriftSigns",
     "DtypeError",
     "Factors",
     "HeaderError",
@@ -197,6 +200,7 @@ __all__ = [
     "compare",
     "decode",
     "digest",
+    "drift_kind",
     "empty",
     "encode",
     "encode_to",

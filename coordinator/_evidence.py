@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from statistics import fmean
 from typing import Any
 
-from ..aggregation import Paired
+from ..aggregation import AdapterError, Paired, Summary, SummarySpec, add
 from ..store import (
     Ledger,
     MemberEvidence,
@@ -156,3 +157,12 @@ def _trial(version: Version, pairs: Sequence[tuple[str, Paired]], family: Family
             )
         )
     return TrialEvidence(keep=keep, absorb=absorb, trial=version.ref, sides=tuple(sides))
+
+
+def put_aside(ledger: Ledger, family: Family, identity: str) -> Iterable[Summary]:
+    """Read the references of a node that were put aside; windows of two kinds are none."""
+    spec = SummarySpec.from_json(family.spec)
+    for keys in family.watch(identity).earlier:
+        found = ledger.summaries_of(list(keys)).values()
+        with suppress(AdapterError):
+            yield add(Summary.from_json(payload["summary"], spec) for payload in found)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from ..aggregation import (
+    DriftSigns,
     Paired,
     Summary,
     balanced_accuracy,
+    drift_kind,
     loss_rise,
     novelty,
     prior_shift,
     uninformed_loss,
 )
-from ..store import AdaptationPolicy, NodeEvidence
+from ..store import AdaptationPolicy, NodeEvidence, ProbeEvidence
 from ._watch import Moments, Watch
 
 
@@ -54,6 +57,7 @@ def observe(
     *,
     is_reference: bool,
     review: int,
+    earlier: Callable[[], Iterable[Summary]] = tuple,
 ) -> Finding:
     """Test a window against what is remembered of its node.
 
@@ -65,6 +69,7 @@ def observe(
         policy: thresholds.
         is_reference: whether later windows may be compared with this one.
         review: its number.
+        earlier: the references that were put aside, read only when the features are new.
     """
     summary = window.summary
     base = _pooled(watch.base)
@@ -75,6 +80,12 @@ def observe(
     new = novelty(summary, known) if known is not None and len(known.fourier_sum) else None
     prior = None if known is None else prior_shift(summary, known)
     is_worse = rise is not None and rise.z > policy.z_loss and rise.difference >= policy.min_harm
+    is_new = new is not None and new.z > policy.z_novelty
+    signs = DriftSigns(
+        loss=None if rise is None else rise.z if rise.difference >= policy.min_harm else 0.0,
+        novelty=None if new is None else new.z,
+        prior=None if prior is None else prior.z,
+    )
     evidence = NodeEvidence(
         identity=window.identity,
         adapter=window.adapter,
@@ -91,10 +102,15 @@ def observe(
         recent_harm=watch.harm,
         since_move=watch.since_move,
         recent_moves=watch.recent_moves(review, policy.refractory),
+        drift=drift_kind(
+            [*(DriftSigns(*zs) for zs in watch.shown), signs],
+            DriftSigns(policy.z_loss, policy.z_novelty, policy.z_prior),
+            is_known=is_new and _fits(summary, earlier(), policy),
+        ),
     )
     is_news = (
         is_worse
-        or (new is not None and new.z > policy.z_novelty)
+        or is_new
         or (prior is not None and prior.z > policy.z_prior)
         or (uninformed is not None and loss > uninformed)
     )
@@ -105,8 +121,30 @@ def observe(
         is_reference=is_reference,
         review=review,
         windows=policy.base_windows,
+        shown=(signs.loss, signs.novelty, signs.prior),
     )
     return Finding(evidence, is_news, after)
+
+
+def with_answers(
+    evidence: NodeEvidence, probes: tuple[ProbeEvidence, ...], policy: AdaptationPolicy
+) -> NodeEvidence:
+    """Add a node's answers; a change of concept that a stored adapter knows has come again."""
+    is_known = any(
+        probe.gain >= policy.min_gain and probe.gain >= policy.z_pair * probe.standard_error
+        for probe in probes
+    )
+    drift = "recurring" if evidence.drift == "concept" and is_known else evidence.drift
+    return replace(evidence, probes=probes, drift=drift)
+
+
+def _fits(summary: Summary, earlier: Iterable[Summary], policy: AdaptationPolicy) -> bool:
+    """Say whether the features are not new to one of these references."""
+    return any(
+        novelty(summary, known).z <= policy.z_novelty
+        for known in earlier
+        if known.width == summary.width and len(known.fourier_sum)
+    )
 
 
 def _pooled(base: tuple[Moments, ...]) -> Moments | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from functools import partial
 
 from ..aggregation import AdapterError, Paired, Summary, SummarySpec, add
 from ..client._protocol import TaskEnvelope
@@ -18,13 +19,13 @@ from ._actions import Actions, based
 from ._carry_out import CarryOut
 from ._config import MAX_CLASSES
 from ._context import Context
-from ._evidence import answers_of, members_of, proposals_of
+from ._evidence import answers_of, members_of, proposals_of, put_aside
 from ._families import Family
 from ._family_settings import ignored_settings
 from ._gates import Gates, Question, with_change
 from ._line_table import Lines
 from ._lines import Line
-from ._observe import Window, observe
+from ._observe import Window, observe, with_answers
 from ._plans import new_task
 from ._pruning import prune
 from ._rank_trials import RankTrials
@@ -78,10 +79,9 @@ class Reviews:
         return self._is_due(family) and self._review(family)
 
     def may_start(self, line: Line) -> bool:
-        """Say whether a member's next round may be planned.
+        """Say whether a member's next round may be planned: every head is reviewed, none waits.
 
-        Every head is reviewed, nothing waits to be carried out, and after a restart the nodes are
-        back: members that began apart would be reviewed apart.
+        After a restart the nodes are back, too: who begins apart would be reviewed apart.
         """
         family = line.family
         if family is None:
@@ -199,7 +199,13 @@ class Reviews:
             reference, watch = None, watch.pinned()
         settled = family.spec.get("bandwidth") is not None or not window.summary.width
         finding = observe(
-            window, watch, reference, family.policy, is_reference=settled, review=number
+            window,
+            watch,
+            reference,
+            family.policy,
+            is_reference=settled,
+            review=number,
+            earlier=partial(put_aside, self._context.ledger, family, window.identity),
         )
         if family.is_newcomer(window.identity):
             former = family.former(window.identity)
@@ -259,7 +265,7 @@ class Reviews:
         answers = self._context.ledger.summaries_of([task.key for task in tasks])
         probes, trials = answers_of(tasks, answers, family, self._lines)
         changes = self._gates.changes(family, draft.number, windows, answers)
-        nodes = (replace(n, probes=probes.get(n.identity, ())) for n in draft.nodes)
+        nodes = (with_answers(n, probes.get(n.identity, ()), family.policy) for n in draft.nodes)
         review = replace(
             draft,
             nodes=tuple(with_change(node, changes.get(node.identity)) for node in nodes),

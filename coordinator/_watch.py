@@ -14,6 +14,8 @@ from ._rank_memory import RankMemory
 
 RECENT_WINDOWS = 8
 KEPT_MOVES = 4
+EARLIER_REFERENCES = 3
+Zs = tuple[float | None, float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Watch:
         seen: task key of the last window that was reviewed.
         reviewed: number of the review that had it.
         moves: numbers of the reviews that had its last windows before a move, newest last.
+        shown: z of loss, novelty and label frequencies of its last windows, newest last.
+        earlier: task keys of references that were put aside, newest last.
     """
 
     base: tuple[Moments, ...] = ()
@@ -46,6 +50,8 @@ class Watch:
     seen: str = ""
     reviewed: int = 0
     moves: tuple[int, ...] = ()
+    shown: tuple[Zs, ...] = ()
+    earlier: tuple[tuple[str, ...], ...] = ()
 
     def recent_moves(self, review: int, refractory: int) -> int:
         """Return how many moves are less than `refractory` reviews old in this review."""
@@ -60,6 +66,7 @@ class Watch:
         is_reference: bool,
         windows: int,
         review: int,
+        shown: Zs = (None, None, None),
     ) -> Watch:
         """Return the watch after the window of a review; `windows` is how many make a base."""
         base = self.base if is_harmful else (*self.base, moments)[-windows:]
@@ -72,17 +79,28 @@ class Watch:
             since_move=None if self.since_move is None else self.since_move + 1,
             seen=key,
             reviewed=review,
+            shown=(*self.shown, shown)[-RECENT_WINDOWS:],
         )
 
     def moved(self) -> Watch:
         """Return the watch of a node that has another adapter from now on."""
         last = (self.reviewed,)
         moves = self.moves if self.moves[-1:] == last else (*self.moves, *last)[-KEPT_MOVES:]
-        return Watch(since_move=0, seen=self.seen, reviewed=self.reviewed, moves=moves)
+        return Watch(
+            since_move=0,
+            seen=self.seen,
+            reviewed=self.reviewed,
+            moves=moves,
+            earlier=self._put_aside(),
+        )
 
     def pinned(self) -> Watch:
         """Return the watch with a new reference: what was new is known now."""
-        return replace(self, reference=())
+        return replace(self, reference=(), shown=(), earlier=self._put_aside())
+
+    def _put_aside(self) -> tuple[tuple[str, ...], ...]:
+        kept = (*self.earlier, self.reference) if self.reference else self.earlier
+        return kept[-EARLIER_REFERENCES:]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -94,6 +112,8 @@ class Watch:
             "seen": self.seen,
             "reviewed": self.reviewed,
             "moves": list(self.moves),
+            "shown": [list(zs) for zs in self.shown],
+            "earlier": [list(keys) for keys in self.earlier],
         }
 
     @classmethod
@@ -107,6 +127,8 @@ class Watch:
             seen=str(values.get("seen", "")),
             reviewed=int(values.get("reviewed", 0)),
             moves=tuple(int(number) for number in values.get("moves", ())),
+            shown=tuple((loss, new, prior) for loss, new, prior in values.get("shown", ())),
+            earlier=tuple(tuple(map(str, keys)) for keys in values.get("earlier", ())),
         )
 
 

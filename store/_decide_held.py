@@ -84,11 +84,11 @@ def describe(group: list[Signs], policy: AdaptationPolicy) -> str:
         text = words.verb(
             count, f"loses {rise} nats against its", f"lose {rise} nats against their"
         )
-        return f"{text} base (z {zs}, threshold {policy.z_loss:g})"
+        return f"{text} base (z {zs}, threshold {policy.z_loss:g}{_drift(group)})"
     if all(sign.novel for sign in group):
         zs = words.spread([sign.node.novelty_z or 0.0 for sign in group])
         sees = words.verb(count, "sees", "see")
-        return f"{sees} new data (z {zs}, threshold {policy.z_novelty:g})"
+        return f"{sees} new data (z {zs}, threshold {policy.z_novelty:g}{_drift(group)})"
     if all(sign.lost for sign in group):
         excess = words.nats(median(sign.excess or 0.0 for sign in group))
         loses = words.verb(count, "loses", "lose")
@@ -98,6 +98,13 @@ def describe(group: list[Signs], policy: AdaptationPolicy) -> str:
         sees = words.verb(count, "sees", "see")
         return f"{sees} other label frequencies (z {zs}, threshold {policy.z_prior:g})"
     return _mixture(group)
+
+
+def _drift(group: list[Signs]) -> str:
+    """Name the drift, where it has one name for all."""
+    kinds = {sign.node.drift for sign in group}
+    name = kinds.pop() if len(kinds) == 1 else ""
+    return f"; {name.replace('_', '-')} drift" if name else ""
 
 
 def _mixture(group: list[Signs]) -> str:

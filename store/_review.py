@@ -30,6 +30,8 @@ from ._gate_evidence import GateEvidence, RecallEvidence
 from ._json import EMPTY
 from ._proposal_evidence import ProposalEvidence
 
+Drift = Literal["", "label_prior", "concept", "sudden", "gradual", "recurring"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberEvidence(Checked):
@@ -124,6 +126,7 @@ class NodeEvidence(Checked):
         gate_change: its loss under the newest version less that under the stable one; None: it
             could not compare, or they are the same.
         gate_error: standard error of that change.
+        drift: the name of what its last windows show; "": no test is above its threshold.
         probes: answers to what `questions` asked.
     """
 
@@ -142,6 +145,7 @@ class NodeEvidence(Checked):
     recent_harm: tuple[bool, ...] = ()
     since_move: Count | None = None
     recent_moves: Count = 0
+    drift: Drift = ""
     newcomer: bool = False
     former: Name | None = None
     gate_change: Number | None = None

@@ -10,7 +10,7 @@ FACES = {
     "polyrank.aggregation": {
         "Adapter", "AdapterError", "AdapterReader", "Aggregated", "ArgumentError",
         "BadNameError", "ByteSink", "CodecError", "Comparison", "CutError", "DenseProfile",
-        "DeviceError", "DtypeError", "Factors", "HeaderError", "InvalidAdapterError",
+        "DeviceError", "DriftSigns", "DtypeError", "Factors", "HeaderError", "InvalidAdapterError",
         "LayoutError", "LimitError", "Limits", "MetadataError", "ModuleComparison",
         "ModuleProfile", "NotFiniteError", "NotSafetensorsError", "NothingToAggregateError",
         "Novelty", "NumericalError", "Paired", "Prior", "Profile", "RankError", "RankUse",
@@ -19,7 +19,8 @@ FACES = {
         "ShapeError", "Stacked", "Stacker", "Start", "Summary", "SummaryError", "SummarySpec",
         "Truncated", "TruncatedBytesError", "UnknownModuleError", "Weight", "WeightError",
         "add", "balanced_accuracy", "calibrate", "check_update", "compact", "compare", "decode",
-        "digest", "empty", "encode", "encode_to", "fresh_start", "initial_dense", "inner",
+        "digest", "drift_kind", "empty", "encode", "encode_to", "fresh_start", "initial_dense",
+        "inner",
         "leading", "loss_rise", "mean_bandwidth", "next_state", "norm", "normalise", "novelty",
         "paired", "pool", "prior_shift", "profile", "rank_use", "residual", "similarity",
         "spectral", "spectrum", "stack", "summarise", "truncate", "uninformed_loss", "warm_start",
