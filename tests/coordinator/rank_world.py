@@ -68,7 +68,7 @@ def _drawn(name: str, count: int) -> torch.Tensor:
 
 
 class RankWorld:
-    """A few nodes on one line, whose task has a known rank."""
+    """A few nodes on one line, whose task has a known rank; of itself no rank changes here."""
 
     def __init__(
         self,
@@ -81,9 +81,10 @@ class RankWorld:
         **policy: object,
     ) -> None:
         self.ledger = ledger
+        rules = {"rank_flat_rounds": 1000} | policy
         line = {"base_model": "matrix", "rounds": 60, "min_nodes": len(max_ranks),
                 "deadline_seconds": 60, "state_rank": state_rank,
-                "continual": {"mode": mode, "policy": policy}}  # fmt: skip
+                "continual": {"mode": mode, "policy": rules}}  # fmt: skip
         self.config = CoordinatorConfig.parse({"adapters": {"line": line}})
         names = [f"n{i}" for i in range(len(max_ranks))]
         self.trainers = {name: MatrixTrainer(name, values) for name in names}
