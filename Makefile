@@ -57,6 +57,7 @@ bench: setup  ## the benchmarks; tables are printed, JSON goes to benchmarks/res
 	@$(BIN)/python benchmarks/simulate_engines.py --json benchmarks/results/simulate_engines.json
 	@$(BIN)/python benchmarks/continual_scale.py --json benchmarks/results/continual_scale.json
 	@$(BIN)/python benchmarks/continual.py
+	@$(BIN)/python benchmarks/continual_lm.py
 
 soak: setup  ## the whole crash matrix and other long runs
 	@$(BIN)/python -m pytest -m soak $(ARGS)
