@@ -111,7 +111,8 @@ def test_a_crash_at_any_step_of_a_change_of_rank_changes_nothing_of_its_outcome(
         versions = ledger.registry.versions("line").items
         assert sum(v.origin == ("undo" if undoing else kind) for v in versions) == step
         if undoing:
-            assert ledger.registry.version("line@stable").digest == before.digest
+            newest = next(v for v in versions if v.origin == "undo")
+            assert newest.digest == before.digest
         else:
             assert ledger.registry.version("line@stable").ref == made.ref
 
