@@ -88,6 +88,12 @@ def dialogue_texts(folder: Path) -> list[Row]:
     return _shuffled(rows)
 
 
+def balanced(rows: Sequence[Row]) -> list[Row]:
+    """Take positive and negative rows in turns, as long as there are both."""
+    sides = [[row for row in rows if row.label == label] for label in (0, 1)]
+    return [row for pair in zip(*sides, strict=False) for row in pair]
+
+
 def split(rows: Sequence[Row], *, held_out: int, train: int) -> Split:
     """Cut shuffled rows into `held_out` rows to measure on and at most `train` to train on."""
     return Split(train=tuple(rows[held_out : held_out + train]), held_out=tuple(rows[:held_out]))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,8 +15,8 @@ import click
 import typer
 
 from ._cli_output import print_json
-from ._demo_plan import PLANS, DemoPlan, Layout
-from ._demo_prepare import choose_folder, prepare
+from ._demo_plan import PLANS, DemoPlan, Layout, quiet_reviews
+from ._demo_prepare import begin_stage, choose_folder, prepare
 from ._demo_processes import (
     DemoError,
     Program,
@@ -25,6 +26,9 @@ from ._demo_processes import (
     interruptible,
 )
 from ._demo_report import Progress, print_result, result
+from ._demo_story import Teller
+from ._demo_story_report import StoryLines, story_values
+from ._demo_tell import Ending, tell_at
 from ._demo_watch import Scene, follow
 
 
@@ -39,34 +43,59 @@ def demo(
     data_dir: Annotated[
         Path | None, typer.Option(help="A new or empty folder for everything the demo makes.")
     ] = None,
+    story: Annotated[
+        bool, typer.Option(help="Let data drift afterwards, and show what is decided.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
-    """Run a daemon and a few nodes with unequal ranks and data; show what they learn together."""
-    plan = PLANS[base]
+    """Run a daemon and a few nodes with unequal ranks and data; show what they learn together.
+
+    Then their data drift, and the family of adapters answers: kept and pinned, a new adapter, a
+    merge, a re-route, each with its reason, and a report. (Not with --base smollm2.)
+    """
+    plan = PLANS[base] if story else replace(PLANS[base], story=())
     wanted = rounds or plan.rounds
     layout = choose_folder(data_dir, datetime.now().strftime("%Y%m%d-%H%M%S"))
     progress = Progress(plan, wanted)
     with interruptible():
         try:
-            scene, address, daemon = _run(plan, layout, wanted, progress, keep=keep)
+            seen = _run(plan, layout, wanted, progress, keep=keep)
         except DemoError as error:
             _show_log(error)
             raise
-    registry = address if daemon is not None else layout.database
-    pid = daemon.process.pid if daemon is not None else None
-    outcome = result(plan, scene, layout, registry, pid)
+    _print(plan, layout, seen, as_json=as_json)
+    if seen.ending is not None and not seen.ending.is_whole:
+        raise click.ClickException(
+            "the story was not told to its end: a decision did not come in time (see above)"
+        )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a demo has seen; the daemon, if it was kept; `ending` is None without a story."""
+
+    scene: Scene
+    address: str
+    daemon: Program | None
+    ending: Ending | None
+
+
+def _print(plan: DemoPlan, layout: Layout, seen: _Seen, *, as_json: bool) -> None:
+    registry = seen.address if seen.daemon is not None else layout.database
+    pid = seen.daemon.process.pid if seen.daemon is not None else None
+    outcome = result(plan, seen.scene, layout, registry, pid)
+    if seen.ending is not None:
+        outcome["story"] = story_values(seen.ending, layout.report)
     if as_json:
         print_json(demo=outcome)
-    else:
-        print_result(plan, scene, outcome)
+        return
+    print_result(plan, seen.scene, outcome, seen.ending)
 
 
-def _run(
-    plan: DemoPlan, layout: Layout, rounds: int, progress: Progress, *, keep: bool
-) -> tuple[Scene, str, Program | None]:
-    """Prepare, start, follow, stop; returns what was seen and the daemon, if it was kept."""
+def _run(plan: DemoPlan, layout: Layout, rounds: int, progress: Progress, *, keep: bool) -> _Seen:
+    """Prepare, start, follow, tell the story, stop."""
     ports = free_ports()
-    prepare(plan, layout, ports, rounds, progress.say)
+    prepare(plan, layout, ports, rounds, progress.say, story=bool(plan.story))
     address = f"grpc://127.0.0.1:{ports.registry}"
     progress.say(f"starting the daemon and {len(plan.nodes)} nodes; everything is in {layout.root}")
     with Programs(child_environment(len(plan.nodes))) as programs:
@@ -87,9 +116,32 @@ def _run(
                 check=programs.check,
                 show=progress.show,
             )
+        ending = _story(plan, layout, address, rounds, programs, progress) if plan.story else None
         if keep:
             programs.release(daemon)
-    return scene, address, daemon if keep else None
+    return _Seen(scene, address, daemon if keep else None, ending)
+
+
+def _story(
+    plan: DemoPlan,
+    layout: Layout,
+    address: str,
+    rounds: int,
+    programs: Programs,
+    progress: Progress,
+) -> Ending:
+    """Let the data drift, and write the report at the end."""
+    progress.say(f"the nodes have learned; now their data change ({len(plan.story)} times)")
+    ending = tell_at(
+        address,
+        Teller(plan.story, quiet=max(quiet_reviews(plan), rounds)),
+        quiet_seconds=plan.deadline_seconds,
+        begin=lambda stage: begin_stage(plan, layout, stage),
+        check=programs.check,
+        show=StoryLines(progress.console).show,
+    )
+    layout.report.write_text(ending.html, "utf-8")
+    return ending
 
 
 def _show_log(error: DemoError) -> None:

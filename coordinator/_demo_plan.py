@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from ._demo_story import Data, Stage, patient
 
 ADAPTER = "demo"
 BaseName = Literal["minilm", "smollm2"]
@@ -47,6 +49,13 @@ class DemoPlan:
     model: Table
     deadline_seconds: float
     seed: int = 7
+    story: tuple[Stage, ...] = ()
+    policy: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def stock(self) -> Mapping[str, int]:
+        """Return how many rows one stock of each domain has: those of the node named after it."""
+        return {node.domain: node.train_rows + node.held_out_rows for node in self.nodes}
 
     @property
     def title(self) -> str:
@@ -54,21 +63,62 @@ class DemoPlan:
         return f"{self.metric.replace('_', ' ')} on held-out texts"
 
 
+_TURNED = "the labels of tweets and amazon"
+_STORY = (
+    Stage(
+        "nyt gets texts of another kind: what customers of amazon write",
+        {"nyt": Data("amazon", part=3)},
+        kind="pin",
+    ),
+    Stage(
+        f"a third of {_TURNED} are turned round",
+        {"tweets": Data("tweets", 1, turned=0.35), "amazon": Data("amazon", 1, turned=0.35)},
+        kind="expand_adapter",
+        patience=4,
+    ),
+    Stage(
+        f"{_TURNED} are put right: the adapters no longer conflict",
+        {"tweets": Data("tweets"), "amazon": Data("amazon")},
+        kind="merge",
+        patience=8,
+        rest=3,
+    ),
+    Stage(
+        f"all of {_TURNED} follow the opposite convention",
+        {"tweets": Data("tweets", 2, turned=1.0), "amazon": Data("amazon", 2, turned=1.0)},
+        kind="expand_adapter",
+        rest=3,
+    ),
+    Stage(
+        f"{_TURNED} follow the first convention again",
+        {"tweets": Data("tweets"), "amazon": Data("amazon")},
+        kind="reroute",
+    ),
+)
+
 MINILM_PLAN = DemoPlan(
     base="minilm",
     base_model="all-MiniLM-L6-v2",
     task="sequence-classification",
     metric="balanced_accuracy",
     nodes=(
-        NodePlan("tweets", rank=16, train_rows=1200, held_out_rows=300),
-        NodePlan("movies", rank=8, train_rows=800, held_out_rows=300),
-        NodePlan("nyt", rank=4, train_rows=500, held_out_rows=300),
-        NodePlan("amazon", rank=2, train_rows=300, held_out_rows=300),
+        NodePlan("tweets", rank=16, train_rows=300, held_out_rows=200),
+        NodePlan("movies", rank=8, train_rows=900, held_out_rows=200),
+        NodePlan("nyt", rank=4, train_rows=600, held_out_rows=200),
+        NodePlan("amazon", rank=2, train_rows=250, held_out_rows=200),
     ),
-    rounds=4,
-    training={"steps": 30, "batch_size": 16, "learning_rate": 3e-3, "class_balance": True},
-    model={"num_labels": 2, "layers": "top-third", "max_length": 48, "dtype": "float32"},
+    rounds=5,
+    training={"steps": 20, "batch_size": 16, "learning_rate": 3e-3, "class_balance": True},
+    model={"num_labels": 2, "layers": "top-1", "max_length": 48, "dtype": "float32"},
     deadline_seconds=300.0,
+    story=_STORY,
+    policy={
+        "base_windows": 3,
+        "refractory": 2,
+        "merge_every": 2,
+        "merge_tolerance": 0.1,
+        "z_pair": 3.085,
+    },
 )
 
 SMOLLM2_PLAN = DemoPlan(
@@ -139,24 +189,39 @@ class Layout:
         """Return one node's state directory: its key, its cache, its newest adapter."""
         return self.node(domain) / "state"
 
+    @property
+    def report(self) -> Path:
+        """Return the report that is written at the end of the story."""
+        return self.root / "report.html"
+
     def log(self, name: str) -> Path:
         """Return the log file of `daemon` or of one domain's node."""
         return self.root / "log" / f"{name}.log"
 
 
-def daemon_toml(plan: DemoPlan, layout: Layout, ports: Ports, rounds: int) -> str:
-    """Write the daemon's configuration; all contributions are kept, to be looked into later."""
+def daemon_toml(
+    plan: DemoPlan, layout: Layout, ports: Ports, rounds: int, *, story: bool = False
+) -> str:
+    """Write the daemon's configuration; all contributions are kept, to be looked into later.
+
+    With the story the family is watched, and there are more rounds than it can take.
+    """
     section = f'adapters."{ADAPTER}"'
     nodes = len(plan.nodes)
+    most = rounds + quiet_reviews(plan) + patient(plan.story) if story else rounds
     line: Table = {
         "base_model": plan.base_model,
-        "rounds": rounds,
+        "rounds": most,
         "min_nodes": nodes,
         "quorum": nodes,
         "deadline_seconds": plan.deadline_seconds,
         "start": "warm",
         "seed": plan.seed,
-        "keep_rounds": max(1, rounds),
+        "keep_rounds": max(1, most),
+    }
+    watched: Mapping[str, Table] = {
+        f"{section}.continual": {"mode": "act"},
+        f"{section}.continual.policy": plan.policy,
     }
     return _toml(
         {
@@ -165,8 +230,14 @@ def daemon_toml(plan: DemoPlan, layout: Layout, ports: Ports, rounds: int) -> st
             "registry": {"port": ports.registry},
             section: line,
             f"{section}.training": plan.training,
+            **(watched if story else {}),
         }
     )
+
+
+def quiet_reviews(plan: DemoPlan) -> int:
+    """Return how many reviews must have passed before drift can be told: one, then a base."""
+    return 1 + int(plan.policy.get("base_windows", 4))
 
 
 def node_toml(plan: DemoPlan, node: NodePlan, layout: Layout, ports: Ports, model_dir: Path) -> str:

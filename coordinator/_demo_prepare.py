@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ._assets import DIALOGUE, MINILM, SENTIMENT
-from ._assets_fetch import Report, ensure
+from ._assets_fetch import Report, ensure, silent
 from ._assets_smollm2 import ensure_smollm2
-from ._assets_texts import Row, dialogue_texts, movie_texts, sentiment, split, write_csv
-from ._demo_plan import DemoPlan, Layout, Ports, daemon_toml, node_toml
+from ._assets_texts import Row, balanced, dialogue_texts, movie_texts, sentiment, split, write_csv
+from ._demo_plan import DemoPlan, Layout, NodePlan, Ports, daemon_toml, node_toml
 from ._demo_processes import DemoError
+from ._demo_story import Data, Stage
 from ._paths import default_data_dir
+
+_TURNING_SEED = 1
 
 
 def choose_folder(asked: Path | None, stamp: str) -> Layout:
@@ -40,7 +45,15 @@ def choose_folder(asked: Path | None, stamp: str) -> Layout:
     return Layout(root)
 
 
-def prepare(plan: DemoPlan, layout: Layout, ports: Ports, rounds: int, report: Report) -> None:
+def prepare(
+    plan: DemoPlan,
+    layout: Layout,
+    ports: Ports,
+    rounds: int,
+    report: Report,
+    *,
+    story: bool = False,
+) -> None:
     """Fetch what is missing and write every file of the demo.
 
     Raises:
@@ -48,14 +61,46 @@ def prepare(plan: DemoPlan, layout: Layout, ports: Ports, rounds: int, report: R
     """
     model_dir = _model(plan, report)
     for node in plan.nodes:
-        rows = _rows(plan, node.domain, report)
-        parts = split(rows, held_out=node.held_out_rows, train=node.train_rows)
         layout.node(node.domain).mkdir(parents=True)
-        write_csv(layout.node_data(node.domain), parts.held_out + parts.train)
+        write_rows(plan, layout, node, Data(node.domain), report)
         layout.node_config(node.domain).write_text(
             node_toml(plan, node, layout, ports, model_dir), "utf-8"
         )
-    layout.daemon_config.write_text(daemon_toml(plan, layout, ports, rounds), "utf-8")
+    layout.daemon_config.write_text(daemon_toml(plan, layout, ports, rounds, story=story), "utf-8")
+
+
+def write_rows(
+    plan: DemoPlan, layout: Layout, node: NodePlan, data: Data, report: Report = silent
+) -> None:
+    """Write a node's data file, in place of the one that is there.
+
+    Another name first, then a rename: a node that reads it meanwhile has the one file or the other.
+    """
+    stock = plan.stock[data.domain] * data.part
+    rows = _rows(plan, data.domain, report)[stock:]
+    parts = split(rows, held_out=node.held_out_rows, train=node.train_rows)
+    path = layout.node_data(node.domain)
+    fresh = path.with_suffix(".new")
+    write_csv(fresh, turned(parts.held_out + parts.train, data.turned))
+    fresh.replace(path)
+
+
+def turned(rows: Sequence[Row], share: float) -> list[Row]:
+    """Turn the labels of a share of the rows round; which ones depends on the share alone."""
+    draw = random.Random(_TURNING_SEED)
+    return [
+        replace(row, label=1 - row.label)
+        if row.label is not None and draw.random() < share
+        else row
+        for row in rows
+    ]
+
+
+def begin_stage(plan: DemoPlan, layout: Layout, stage: Stage) -> None:
+    """Replace the data files of a stage's nodes."""
+    for node in plan.nodes:
+        if node.domain in stage.data:
+            write_rows(plan, layout, node, stage.data[node.domain])
 
 
 def _model(plan: DemoPlan, report: Report) -> Path:
@@ -66,7 +111,7 @@ def _model(plan: DemoPlan, report: Report) -> Path:
 
 def _rows(plan: DemoPlan, domain: str, report: Report) -> list[Row]:
     if plan.task == "sequence-classification":
-        return sentiment(ensure(SENTIMENT, report=report), domain)
+        return balanced(sentiment(ensure(SENTIMENT, report=report), domain))
     texts: dict[str, Callable[[], list[Row]]] = {
         "dialogue": lambda: dialogue_texts(ensure(DIALOGUE, report=report)),
         "movies": lambda: movie_texts(ensure(SENTIMENT, report=report)),

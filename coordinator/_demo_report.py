@@ -20,6 +20,8 @@ from rich.text import Text
 
 from ._cli_output import cell, short, size
 from ._demo_plan import ADAPTER, DemoPlan, Layout
+from ._demo_story_report import print_story
+from ._demo_tell import Ending
 from ._demo_watch import Scene
 
 
@@ -31,17 +33,17 @@ class Progress:
 
     def __init__(self, plan: DemoPlan, rounds: int, console: Console | None = None) -> None:
         self._plan, self._rounds = plan, rounds
-        self._console = console or Console(stderr=True, highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False, transient=False)
+        self.console = console or Console(stderr=True, highlight=False)
+        self._live = Live(console=self.console, auto_refresh=False, transient=False)
         self._said: set[str] = set()
 
     def say(self, line: str) -> None:
         """Print one line about the preparations."""
-        self._console.print(Text(line, style="dim"), soft_wrap=True)
+        self.console.print(Text(line, style="dim"), soft_wrap=True)
 
     def __enter__(self) -> Progress:
         """Begin the live table."""
-        if self._console.is_terminal:
+        if self.console.is_terminal:
             self._live.start()
         return self
 
@@ -51,13 +53,13 @@ class Progress:
 
     def show(self, scene: Scene) -> None:
         """Show one scene."""
-        if self._console.is_terminal:
+        if self.console.is_terminal:
             self._live.update(rounds_table(self._plan, scene, self._rounds), refresh=True)
             return
         for line in round_lines(self._plan, scene, self._rounds):
             if line not in self._said:
                 self._said.add(line)
-                self._console.print(Text(f"{scene.seconds:6.1f} s  {line}"), soft_wrap=True)
+                self.console.print(Text(f"{scene.seconds:6.1f} s  {line}"), soft_wrap=True)
 
 
 def rounds_table(plan: DemoPlan, scene: Scene, rounds: int) -> Group:
@@ -140,7 +142,9 @@ def result(
     }
 
 
-def print_result(plan: DemoPlan, scene: Scene, outcome: Mapping[str, object]) -> None:
+def print_result(
+    plan: DemoPlan, scene: Scene, outcome: Mapping[str, object], ending: Ending | None = None
+) -> None:
     """Print the closing tables to stdout."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     last, count = scene.versions[-1].number, len(plan.nodes)
@@ -154,6 +158,8 @@ def print_result(plan: DemoPlan, scene: Scene, outcome: Mapping[str, object]) ->
     table.add_row("mean", "", "", *_change(means), style="bold")
     console.print(table)
     console.print(_versions_table(plan, scene))
+    if ending is not None:
+        print_story(console, ending, Layout(Path(str(outcome["data_dir"]))).report)
     console.print(Text("Each node keeps the adapter it helped train, in PEFT form:", style="bold"))
     for node in plan.nodes:
         console.print(f"  {own_adapter(Layout(Path(str(outcome['data_dir']))), node.domain)}")

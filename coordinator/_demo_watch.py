@@ -52,6 +52,14 @@ class Scene:
     )
     seconds: float = 0.0
 
+    def until(self, number: int) -> Scene:
+        """Return the same without rounds and versions after this one: they are the story's."""
+        return replace(
+            self,
+            rounds=tuple(each for each in self.rounds if each.number <= number),
+            versions=tuple(each for each in self.versions if each.number <= number),
+        )
+
     def mean(self, number: int, count: int) -> float | None:
         """Return the mean score of a version over all `count` nodes, None before all have it."""
         scores = self.scores.get(number, _NO_SCORES)
@@ -128,10 +136,11 @@ def follow(
             if _facts(seen) != _facts(scene):
                 moved_at = now
             scene = seen
-            show(scene)
-            _refuse_abandoned(scene)
+            learned = scene.until(rounds)
+            show(learned)
+            _refuse_abandoned(learned)
             if scene.mean(rounds, count) is not None and scene.mean(0, count) is not None:
-                return scene
+                return learned
             if now - moved_at > quiet_seconds:
                 raise DemoError(
                     f"nothing was recorded for {quiet_seconds:.0f} s ({_stage(scene, rounds)}): "

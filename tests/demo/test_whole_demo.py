@@ -31,7 +31,10 @@ def _processes_naming(folder: Path) -> list[str]:
     return found
 
 
-def test_the_default_demo_learns_in_time_and_what_it_saved_is_exact(
+STORY = ["pin", "expand_adapter", "merge", "expand_adapter", "reroute"]
+
+
+def test_the_default_demo_learns_tells_its_story_in_time_and_what_it_saved_is_exact(
     tmp_path: Path, minilm_dir: Path, sentiment_dir: Path
 ):
     folder = tmp_path / "demo"
@@ -44,6 +47,12 @@ def test_the_default_demo_learns_in_time_and_what_it_saved_is_exact(
     outcome = json.loads(done.stdout)["demo"]
     assert outcome["mean"]["after"] - outcome["mean"]["before"] >= 0.15
     assert all(node["after"] > 0.65 for node in outcome["nodes"])
+    told = [line for line in outcome["story"]["lines"] if line["happened"] != "meanwhile"]
+    assert outcome["story"]["whole"]
+    assert [line["kind"] for line in told] == STORY
+    assert told[-1]["review"] - told[-1]["after_review"] == 1, "a return takes one round"
+    page = Path(outcome["story"]["report"]).read_text("utf-8")
+    assert all(line["reason"][:30] in page for line in told)
     assert seconds <= 300
     assert _processes_naming(folder) == []
     for node in outcome["nodes"]:
@@ -55,7 +64,8 @@ def test_the_default_demo_learns_in_time_and_what_it_saved_is_exact(
 
 def test_a_kept_daemon_answers_until_it_is_stopped(tmp_path: Path, minilm_dir: Path):
     folder = tmp_path / "demo"
-    arguments = ["--data-dir", str(folder), "--json", "--keep", "--rounds", "1"]
+    arguments = ["--data-dir", str(folder), "--json", "--keep", "--no-story"]
+    arguments += ["--rounds", "1"]
     done = subprocess.run([*DEMO, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)["demo"]
