@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 
 from ..aggregation import (
     DriftSigns,
+    Novelty,
     Paired,
+    Prior,
+    Rise,
     Summary,
     balanced_accuracy,
     drift_kind,
@@ -81,11 +84,7 @@ def observe(
     prior = None if known is None else prior_shift(summary, known)
     is_worse = rise is not None and rise.z > policy.z_loss and rise.difference >= policy.min_harm
     is_new = new is not None and new.z > policy.z_novelty
-    signs = DriftSigns(
-        loss=None if rise is None else rise.z if rise.difference >= policy.min_harm else 0.0,
-        novelty=None if new is None else new.z,
-        prior=None if prior is None else prior.z,
-    )
+    signs = _signs(rise, new, prior, policy)
     evidence = NodeEvidence(
         identity=window.identity,
         adapter=window.adapter,
@@ -154,6 +153,16 @@ def _pooled(base: tuple[Moments, ...]) -> Moments | None:
         sum(m.count for m in base),
         sum(m.loss_sum for m in base),
         sum(m.loss_square_sum for m in base),
+    )
+
+
+def _signs(
+    rise: Rise | None, new: Novelty | None, prior: Prior | None, policy: AdaptationPolicy
+) -> DriftSigns:
+    return DriftSigns(
+        loss=None if rise is None else rise.z if rise.difference >= policy.min_harm else 0.0,
+        novelty=None if new is None else new.z,
+        prior=None if prior is None else prior.z,
     )
 
 
