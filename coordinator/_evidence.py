@@ -82,7 +82,12 @@ def _served(family: Family, line: Line) -> tuple[int | None, int | None]:
 
 
 def proposals_of(ledger: Ledger, family: Family) -> tuple[ProposalEvidence, ...]:
-    """Tell what operators have been asked about a family, and what they vetoed lately."""
+    """Tell what operators have been asked about a family, and what they vetoed lately.
+
+    Only where they are asked: what is left of another mode must not keep a choice waiting.
+    """
+    if family.config.continual.mode != "propose":
+        return ()
     return tuple(
         ProposalEvidence(
             decision=found.decision.number,

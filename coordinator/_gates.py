@@ -224,8 +224,9 @@ class Gates:
     def _summed(self, changes: Mapping[str, Change]) -> dict[str, Any]:
         """Return the fields of a comparison: over all nodes, and by domain."""
         groups: dict[str, list[Change]] = defaultdict(list)
+        tags = self._tags(changes)
         for identity in sorted(changes):
-            groups[self._domain(identity)].append(changes[identity])
+            groups[_domain(identity, tags[identity])].append(changes[identity])
         domains = [
             DomainEvidence(
                 name=name,
@@ -246,11 +247,21 @@ class Gates:
             "domains": tuple(worst[:MAX_DOMAINS]),
         }
 
-    def _domain(self, identity: str) -> str:
-        """Return a node's domain by its card; a name that cannot go on record is none."""
-        node = self._context.nodes.live.get(identity)
-        name = "" if node is None else node.card.tags.get(DOMAIN, "")
-        return name if name.isprintable() and 0 < len(name) <= _MAX_NAME else identity
+    def _tags(self, identities: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """Return nodes' tags by their cards, as they are now or on record: who left counts alike."""
+        live = self._context.nodes.live
+        cards = {i: dict(live[i].card.tags) for i in identities if i in live}
+        gone = set(identities) - set(cards)
+        if gone:
+            nodes = {node.identity: node for node in self._context.ledger.registry.nodes()}
+            cards |= {i: nodes[i].card.get("tags", {}) if i in nodes else {} for i in gone}
+        return cards
+
+
+def _domain(identity: str, tags: Mapping[str, Any]) -> str:
+    """Return a node's domain; a name that cannot go on record is none."""
+    name = str(tags.get(DOMAIN, ""))
+    return name if name.isprintable() and 0 < len(name) <= _MAX_NAME else identity
 
 
 def with_change(node: NodeEvidence, change: Change | None) -> NodeEvidence:

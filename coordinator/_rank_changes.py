@@ -1,8 +1,8 @@
 """Changing a member's rank, and changing it back. Each step may be repeated.
 
 A change is a version on the member's line: the trial that was better, or the present state cut to
-the smaller rank with the error on record. Its tags say which decision made it and what the rank
-was before, so that undoing it needs nothing else.
+the smaller rank with the error on record. Its tags say which decision made it, what the rank
+was before and with which version that came, so that changes can be undone one after the other.
 """
 
 from __future__ import annotations
@@ -58,14 +58,15 @@ class RankChanges:
         member = choice.adapter
         state, memory = family.members[member]
         head = self._moves.head(member)
-        if memory.ranks.changed is None:
+        changed = self._changed(memory.ranks)
+        if changed is None or changed.tags.get("decision") != str(decision.number):
             if head.tags.get("undoes") == str(decision.number):
                 self._go_on(family, head)  # an interrupted attempt has come this far
                 return
-            raise Impossible(f"the rank of {member} is as it was before")
-        changed = self._context.ledger.registry.version(memory.ranks.changed)
-        if changed.tags.get("decision") != str(decision.number):
-            raise Impossible(f"the rank of {member} was changed again since, by {changed.ref}")
+            now = "is as it was before" if changed is None else (
+                f"was changed again since, by {changed.ref}"
+            )
+            raise Impossible(f"the rank of {member} {now}")
         before = changed.parents[0]
         source = self._context.ledger.registry.version(f"{before.adapter}@{before.number}")
         version = self._context.ledger.publish(
@@ -81,9 +82,17 @@ class RankChanges:
             epoch=self._context.epoch,
         )
         earlier = changed.tags.get("rank_before", "")
-        ranks = RankMemory(rank=int(earlier) if earlier else None, undone=family.reviews)
+        ranks = RankMemory(
+            rank=int(earlier) if earlier else None,
+            changed=changed.tags.get("changed_before") or None,
+            undone=family.reviews,
+        )
         self._moves.put(family, member, state, replace(memory, ranks=ranks))
         self._go_on(family, version)
+
+    def _changed(self, ranks: RankMemory) -> Version | None:
+        """Return the version with which a member's present rank came."""
+        return None if ranks.changed is None else self._context.ledger.registry.version(ranks.changed)
 
     def _go_on(self, family: Family, version: Version) -> None:
         self._moves.review_as_is(family, version)
@@ -106,7 +115,7 @@ class RankChanges:
 
     def _publish(self, family: Family, decision: Decision, choice: Choice, rank: int) -> Version:
         content = self._content(family, choice, rank)
-        before = family.members[choice.adapter][1].ranks.rank
+        before = family.members[choice.adapter][1].ranks
         return self._context.ledger.publish(
             choice.adapter,
             content.data,
@@ -117,7 +126,8 @@ class RankChanges:
             tags={
                 "decision": str(decision.number),
                 "rank": str(rank),
-                "rank_before": "" if before is None else str(before),
+                "rank_before": "" if before.rank is None else str(before.rank),
+                "changed_before": before.changed or "",
             },
             aliases=(STABLE,),
             idempotency_key=f"decision {decision.number}",

@@ -27,11 +27,11 @@ def _unless_repeated(scene: Scene, choice: Choice) -> Choice:
             choice.kind,
             choice.adapter,
             choice.absorb,
-        ):
+        ) or not _shared(choice, proposal):
             continue
-        if proposal.vetoed is None and _shared(choice, proposal):
+        if proposal.vetoed is None:
             return _kept(choice, proposal, "proposes that already, and waits for an operator")
-        if proposal.vetoed is not None and proposal.vetoed < rest:
+        if proposal.vetoed < rest:
             ago = f"{proposal.vetoed} {words.verb(proposal.vetoed, 'review', 'reviews')} ago"
             return _kept(choice, proposal, f"proposed that, and was vetoed {ago} (rest {rest})")
     return choice

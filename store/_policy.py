@@ -50,7 +50,7 @@ class AdaptationPolicy(Checked):
         merge_tolerance: greatest mean loss change of a side that a merge may cost.
         merge_confidence: standard errors that are added to the change before it is compared. 0 asks
             for the mean alone, as the experiments did.
-        veto_rest: reviews after a veto in which the same (kind and adapters) is not proposed again.
+        veto_rest: reviews after a veto in which the same is not proposed again for these nodes.
         archive_after: reviews without a user after which an adapter is archived.
         rank_saturation: share of saturated modules from which more rank is worth a trial.
         rank_flat_rounds: rounds without progress before the rank changes.

@@ -55,7 +55,7 @@ def test_less_rank_is_a_cut_whose_error_is_on_record_and_both_are_undone(ledger:
     assert (world.member()[1].ranks.rank, world.state(second)) == (None, "undone")
 
 
-def test_of_two_changes_of_rank_only_the_last_can_be_undone(ledger: Ledger) -> None:
+def test_changes_of_rank_are_undone_one_after_the_other_the_last_first(ledger: Ledger) -> None:
     world = RankWorld(ledger)
     world.review()
     first = world.force("expand_rank", numbers={"new_rank": 3})
@@ -65,6 +65,8 @@ def test_of_two_changes_of_rank_only_the_last_can_be_undone(ledger: Ledger) -> N
     assert "changed again since" in ledger.registry.decision_log(first)[-1].reason
     world.undo(second)
     assert (world.member()[1].ranks.rank, world.state(second)) == (3, "undone")
+    world.undo(first)
+    assert (world.member()[1].ranks.rank, world.state(first)) == (None, "undone")
 
 
 SENSELESS: list[tuple[str, dict[str, Any], str]] = [

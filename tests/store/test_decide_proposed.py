@@ -40,8 +40,9 @@ def test_one_about_other_nodes_adapters_or_kinds_changes_nothing():
 
 
 @pytest.mark.parametrize(("since", "kind"), [(0, "keep"), (7, "keep"), (8, "expand_adapter")])
-def test_a_veto_rests_for_some_reviews_whichever_nodes_it_was_about(since: int, kind: str):
-    assert expanded(asked(vetoed=since, nodes=("cyd",))) == [kind]
+def test_a_veto_rests_for_some_reviews_for_the_nodes_it_was_about(since: int, kind: str):
+    assert expanded(asked(vetoed=since, nodes=("bob", "cyd"))) == [kind]
+    assert expanded(asked(vetoed=since, nodes=("cyd",))) == ["expand_adapter"]
     none = replace(POLICY, veto_rest=0)
     found = decide(review(*PAIR, proposals=(asked(vetoed=since),)), none)
     assert found[0].kind == "expand_adapter"
