@@ -248,7 +248,7 @@ class Gates:
         }
 
     def _tags(self, identities: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-        """Return nodes' tags by their cards, as they are now or on record: who left counts alike."""
+        """Return nodes' tags by their cards, now or on record: who has left counts alike."""
         live = self._context.nodes.live
         cards = {i: dict(live[i].card.tags) for i in identities if i in live}
         gone = set(identities) - set(cards)

@@ -63,8 +63,10 @@ class RankChanges:
             if head.tags.get("undoes") == str(decision.number):
                 self._go_on(family, head)  # an interrupted attempt has come this far
                 return
-            now = "is as it was before" if changed is None else (
-                f"was changed again since, by {changed.ref}"
+            now = (
+                "is as it was before"
+                if changed is None
+                else (f"was changed again since, by {changed.ref}")
             )
             raise Impossible(f"the rank of {member} {now}")
         before = changed.parents[0]
@@ -92,7 +94,9 @@ class RankChanges:
 
     def _changed(self, ranks: RankMemory) -> Version | None:
         """Return the version with which a member's present rank came."""
-        return None if ranks.changed is None else self._context.ledger.registry.version(ranks.changed)
+        return (
+            None if ranks.changed is None else self._context.ledger.registry.version(ranks.changed)
+        )
 
     def _go_on(self, family: Family, version: Version) -> None:
         self._moves.review_as_is(family, version)
@@ -116,6 +120,8 @@ class RankChanges:
     def _publish(self, family: Family, decision: Decision, choice: Choice, rank: int) -> Version:
         content = self._content(family, choice, rank)
         before = family.members[choice.adapter][1].ranks
+        head, stable = self._moves.head(choice.adapter), self._lines[choice.adapter].stable
+        is_served = stable is not None and stable.number == head.number
         return self._context.ledger.publish(
             choice.adapter,
             content.data,
@@ -129,7 +135,7 @@ class RankChanges:
                 "rank_before": "" if before.rank is None else str(before.rank),
                 "changed_before": before.changed or "",
             },
-            aliases=(STABLE,),
+            aliases=(STABLE,) if is_served else (),  # what no gate has passed stays unserved
             idempotency_key=f"decision {decision.number}",
             epoch=self._context.epoch,
         )

@@ -57,7 +57,9 @@ def decide(review: Review, policy: AdaptationPolicy) -> tuple[Choice, ...]:
     pinned = pins(scene, settled, held, growth.budget)
     stays = keeps(scene, settled | pinned.settled, {**held, **pinned.held})
     expanded = frozenset(choice.adapter for choice in growth.choices)
-    trials = merges(scene, expanded)
+    gated = (*back.choices, *holds(scene))
+    doubtful = frozenset(choice.adapter for choice in gated)  # its newest version is not served
+    trials = merges(scene, expanded | doubtful)
     merged = frozenset(n for c in trials if c.kind == "merge" for n in (c.adapter, c.absorb))
     targets = frozenset(choice.target for choice in routes.choices)
     choices = (
@@ -66,9 +68,8 @@ def decide(review: Review, policy: AdaptationPolicy) -> tuple[Choice, ...]:
         *pinned.choices,
         *stays,
         *trials,
-        *ranks(scene, expanded | merged, pinned.budget),
+        *ranks(scene, expanded | merged | doubtful, pinned.budget),
         *archives(scene, targets | merged),
-        *back.choices,
-        *holds(scene),
+        *gated,
     )
     return without_repeats(scene, choices)
