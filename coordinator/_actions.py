@@ -18,7 +18,7 @@ from ._genesis import publish_initial
 from ._lines import Line
 from ._nodes import Node
 from ._plans import CANDIDATE, STABLE, make_plan, new_task, train_task
-from ._rounds import (
+from ._round_actions import (
     Abandon,
     Action,
     CloseRound,

@@ -13,7 +13,8 @@ from ._config import LimitsConfig
 from ._lines import Line
 from ._outbox import Outbox, Sent
 from ._plans import Question, evaluate_task, serve_task, train_task
-from ._rounds import Kind, SendTask, ServeVersion
+from ._round_actions import SendTask, ServeVersion
+from ._round_view import Kind
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from ._nodes import Nodes
 from ._outbox import Outbox, Sent
 from ._pauses import is_paused
 from ._reviews import Reviews
-from ._rounds import SendTask, decide
+from ._round_actions import SendTask
+from ._rounds import decide
 from ._rules import OWN, Rules
 from ._serving import Serving
 

@@ -14,7 +14,7 @@ from ..store import AdaptationPolicy, Decision, Ledger, NotFound, RoundRecord, V
 from ._config import AdapterConfig
 from ._rank_memory import RankTry, Stage, stage
 from ._references import routes
-from ._rounds import Policy
+from ._round_view import Policy
 from ._watch import Membership, Watch
 
 MemberState = Literal["active", "archived"]

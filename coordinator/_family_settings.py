@@ -1,9 +1,24 @@
-"""Settings that a family took over when it began, and that cannot change any more."""
+"""What a family takes over from its settings when it begins, and that cannot change any more."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..aggregation import SummarySpec
+from ._actions import based
+from ._config import MAX_CLASSES
 from ._errors import StoreMismatch
 from ._families import Family
+from ._lines import Line
+
+
+def first_payload(family: Family, root: Line) -> dict[str, Any]:
+    """Return the record of a family that begins: what its nodes are asked of their windows."""
+    classes = family.config.continual.classes
+    spec = SummarySpec(
+        seed=family.config.seed, classes=_classes(root) if classes is None else classes
+    )
+    return {"spec": spec.to_json(), "steps": _steps(root), "reviewed": {}}
 
 
 def ignored_settings(family: Family) -> list[str]:
@@ -33,3 +48,17 @@ def ignored_settings(family: Family) -> list[str]:
         f"adapters.{family.root}.seed is {config.seed} now: later rounds draw from it, but the "
         f"summaries of this family go on with {spec.get('seed')}, so that windows can be compared"
     ]
+
+
+def _classes(line: Line) -> int:
+    """Guess how many classes there are: the outputs of the smallest matrix of the head."""
+    matrices = [shape for shape in based(line).dense.values() if len(shape) == 2]
+    guess = min((shape[0] for shape in matrices), default=0)
+    return guess if 2 <= guess <= MAX_CLASSES else 0
+
+
+def _steps(root: Line) -> int:
+    """Return how many steps a line has behind it, less the one that its first review counts."""
+    head = root.head
+    assert head is not None
+    return max(head.number - (head.round is not None), 0)

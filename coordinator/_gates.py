@@ -250,7 +250,9 @@ class Gates:
     def _tags(self, identities: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return nodes' tags by their cards, now or on record: who has left counts alike."""
         live = self._context.nodes.live
-        cards = {i: dict(live[i].card.tags) for i in identities if i in live}
+        cards: dict[str, Mapping[str, Any]] = {
+            i: live[i].card.tags for i in identities if i in live
+        }
         gone = set(identities) - set(cards)
         if gone:
             nodes = {node.identity: node for node in self._context.ledger.registry.nodes()}

@@ -24,7 +24,7 @@ from ._config import AdapterConfig
 from ._errors import StoreMismatch
 from ._families import Family
 from ._plans import STABLE, Plan
-from ._rounds import TERMINAL, LineView, Policy, RoundView, Served, TaskView, WaitingView
+from ._round_view import TERMINAL, LineView, Policy, RoundView, Served, TaskView, WaitingView
 
 
 class Line:

@@ -16,7 +16,7 @@ from ..client._protocol import Card, TaskEnvelope
 from ..store import NewTask, Version
 from ._base import Base
 from ._config import AdapterConfig
-from ._rounds import Kind
+from ._round_view import Kind
 
 STABLE = "stable"
 """The alias of the version that nodes keep as their newest."""

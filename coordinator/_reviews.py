@@ -17,11 +17,10 @@ from ..client._protocol import TaskEnvelope
 from ..store import Probe, Recall, Review, TaskRecord, Trial, Version
 from ._actions import Actions, based
 from ._carry_out import CarryOut
-from ._config import MAX_CLASSES
 from ._context import Context
 from ._evidence import answers_of, members_of, proposals_of, put_aside
 from ._families import Family
-from ._family_settings import ignored_settings
+from ._family_settings import first_payload, ignored_settings
 from ._gates import Gates, Question, with_change
 from ._line_table import Lines
 from ._lines import Line
@@ -38,7 +37,7 @@ from ._review_records import (
     next_watches,
     to_record,
 )
-from ._rounds import TERMINAL
+from ._round_view import TERMINAL
 from ._rules import OWN, Rules
 from ._trials import Trials
 
@@ -101,12 +100,7 @@ class Reviews:
         return is_reviewed and not self._is_gathering(family)
 
     def _begin(self, family: Family) -> None:
-        root = self._lines[family.root]
-        classes = family.config.continual.classes
-        spec = SummarySpec(
-            seed=family.config.seed, classes=_classes(root) if classes is None else classes
-        )
-        payload = {"spec": spec.to_json(), "steps": _steps(root), "reviewed": {}}
+        payload = first_payload(family, self._lines[family.root])
         self._context.ledger.put_family(family.root, payload=payload, epoch=self._context.epoch)
         family.reload()
 
@@ -343,17 +337,3 @@ class Reviews:
             context.log.info("decision_made", adapter=decision.adapter, number=decision.number,
                              kind=decision.kind, state=decision.state,
                              reason=decision.reason)  # fmt: skip
-
-
-def _classes(line: Line) -> int:
-    """Guess how many classes there are: the outputs of the smallest matrix of the head."""
-    matrices = [shape for shape in based(line).dense.values() if len(shape) == 2]
-    guess = min((shape[0] for shape in matrices), default=0)
-    return guess if 2 <= guess <= MAX_CLASSES else 0
-
-
-def _steps(root: Line) -> int:
-    """Return how many steps a line has behind it, less the one that its first review counts."""
-    head = root.head
-    assert head is not None
-    return max(head.number - (head.round is not None), 0)

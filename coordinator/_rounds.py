@@ -32,230 +32,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
-State = Literal["planned", "open", "aggregating", "committed", "abandoned"]
-Kind = Literal["train", "evaluate", "probe"]
-TERMINAL = frozenset({"committed", "abandoned"})
-MAX_PAUSE_SECONDS = 300.0
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How the rounds of a line are run; see `AdapterConfig` for the meaning of each value."""
-
-    min_nodes: int = 2
-    quorum: int = 2
-    deadline_seconds: float = 3600.0
-    rounds: int | None = None
-    max_nodes: int | None = None
-    evaluate_every: int = 1
-
-
-@dataclass(frozen=True)
-class TaskView:
-    """One task on record that is open, or belongs to the present round or the newest version."""
-
-    key: str
-    kind: Kind
-    round: int
-    identity: str
-    is_open: bool
-    lapses_at: float | None = None
-    in_flight: bool = False
-    start_digest: str = ""
-
-
-@dataclass(frozen=True)
-class WaitingView:
-    """An accepted contribution that no version has counted yet."""
-
-    task_key: str
-    identity: str
-    round: int
-    start_number: int
-
-
-@dataclass(frozen=True)
-class RoundView:
-    """The newest round of a line. Times are seconds since 1970 (UTC)."""
-
-    number: int
-    state: State
-    start_number: int
-    cohort: tuple[str, ...]
-    quorum: int
-    deadline_at: float | None = None
-    closed_at: float | None = None
-
-
-@dataclass(frozen=True)
-class Served:
-    """The stable version, and how far the nodes are with it.
-
-    `missing` are those that are not known to serve it, and were not asked to; `keepers` those that
-    may still have its bytes.
-    """
-
-    number: int
-    digest: str
-    missing: frozenset[str] = frozenset()
-    keepers: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class LineView:
-    """All that a choice about one adapter line rests on.
-
-    `head` is the newest version's number (None before version 0), `head_digest` its digest and
-    `head_round` the round that made it (0 for one that no round made). `nodes` are the identities
-    that can be reached and may take part, `reachable` all that can be reached.
-    `served` is None where no version is stable; `may_serve` says that it will not move in a moment.
-    `newcomers` are those of `nodes` whose place among several members is not known.
-    `abandoned_in_row` counts the newest rounds that were abandoned without a commit between.
-    """
-
-    adapter: str
-    policy: Policy
-    head: int | None = None
-    head_round: int = 0
-    head_digest: str = ""
-    round: RoundView | None = None
-    abandoned_in_row: int = 0
-    tasks: tuple[TaskView, ...] = ()
-    waiting: tuple[WaitingView, ...] = ()
-    nodes: frozenset[str] = frozenset()
-    reachable: frozenset[str] = frozenset()
-    newcomers: frozenset[str] = frozenset()
-    may_start: bool = True
-    served: Served | None = None
-    may_serve: bool = True
-
-
-@dataclass(frozen=True)
-class PublishInitial:
-    """Publish version 0: nodes enough are there to agree on the base model."""
-
-    adapter: str
-
-
-@dataclass(frozen=True)
-class PlanRound:
-    """Put a new round on record."""
-
-    adapter: str
-    number: int
-    start_number: int
-    cohort: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class IssueTraining:
-    """Put a training task of a planned round on record, before it is sent."""
-
-    adapter: str
-    round: int
-    identity: str
-
-
-@dataclass(frozen=True)
-class OpenRound:
-    """Every task is on record: open the round, its deadline starts now."""
-
-    adapter: str
-    number: int
-    deadline_at: float
-
-
-@dataclass(frozen=True)
-class IssueEvaluation:
-    """Put an evaluation of version `number` on record."""
-
-    adapter: str
-    number: int
-    round: int
-    identity: str
-
-
-@dataclass(frozen=True)
-class SendTask:
-    """Send a task that is on record to its node; `start_digest` is of the version it is about."""
-
-    adapter: str
-    key: str
-    kind: Kind
-    round: int
-    identity: str
-    start_digest: str = ""
-
-
-@dataclass(frozen=True)
-class ServeVersion:
-    """Have a node serve the stable version; with its bytes unless the node may have them."""
-
-    adapter: str
-    number: int
-    identity: str
-    with_bytes: bool
-
-
-@dataclass(frozen=True)
-class LapseTask:
-    """Give a task up: its answer is too late to be waited for."""
-
-    adapter: str
-    key: str
-
-
-@dataclass(frozen=True)
-class CloseRound:
-    """Stop collecting: the round has what it needs."""
-
-    adapter: str
-    number: int
-
-
-@dataclass(frozen=True)
-class Commit:
-    """Aggregate the counted contributions and commit the next version."""
-
-    adapter: str
-    number: int
-    counted: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Abandon:
-    """End a round without a version."""
-
-    adapter: str
-    number: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Nothing to do before `until` (seconds since 1970; None: until something happens)."""
-
-    adapter: str
-    until: float | None
-
-
-Action = (
-    PublishInitial
-    | PlanRound
-    | IssueTraining
-    | OpenRound
-    | IssueEvaluation
-    | SendTask
-    | ServeVersion
-    | LapseTask
-    | CloseRound
-    | Commit
-    | Abandon
-    | Wait
+from ._round_actions import (
+    Abandon,
+    Action,
+    CloseRound,
+    Commit,
+    IssueEvaluation,
+    IssueTraining,
+    LapseTask,
+    OpenRound,
+    PlanRound,
+    PublishInitial,
+    SendTask,
+    ServeVersion,
+    Wait,
 )
+from ._round_view import TERMINAL, LineView, RoundView, TaskView, WaitingView
+
+MAX_PAUSE_SECONDS = 300.0
 
 
 def decide(view: LineView, now: float) -> list[Action]:

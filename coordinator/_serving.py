@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from ..store import Ledger
 from ._lines import Line
-from ._rounds import Served
+from ._round_view import Served
 
 MOST_REFUSALS = 2
 

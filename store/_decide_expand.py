@@ -1,5 +1,8 @@
 """Rule 2: a new adapter for the nodes in confirmed harm that no stored adapter cures.
 
+Where nodes enough are in severe harm, they alone are the group: milder harm beside it may be
+chance, or have another cause, and whoever shares the first one's follows by a re-route.
+
 What a group decides goes by medians over its nodes, each node one vote, so that a single one
 cannot choose where the new adapter starts. Whether it decides at all goes by how many nodes there
 are: at least `min_identities`, and more than false alarms alone would bring forth.
@@ -21,6 +24,7 @@ from ._decide_scene import Scene, Signs, by_adapter
 from ._policy import AdaptationPolicy
 from ._questions import asked_first
 
+_AFTER = Held("milder", "others' labels contradict what it learned, and they come first")
 _WAITS = Held("waiting", "some stored adapters are still untried on these rows")
 
 
@@ -59,6 +63,10 @@ def expansions(scene: Scene, routes: Routes, budget: Budget) -> Growth:
     for adapter, group in concerned.items():
         asked = frozenset(asked_first(scene, adapter))
         ready = [sign for sign in group if asked <= _answered(sign)]
+        first = [sign for sign in ready if sign.severe]
+        if len(first) >= scene.policy.min_identities:
+            waiting |= {s.node.identity: _AFTER for s in ready if not s.severe}
+            ready = first
         if ready:
             groups.append((adapter, ready))
         waiting |= {s.node.identity: _WAITS for s in group if not asked <= _answered(s)}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from polyrank.coordinator._rounds import (
-    TERMINAL,
+from polyrank.coordinator._round_actions import (
     Abandon,
     Action,
     CloseRound,
@@ -13,17 +12,20 @@ from polyrank.coordinator._rounds import (
     IssueEvaluation,
     IssueTraining,
     LapseTask,
-    LineView,
     OpenRound,
     PlanRound,
-    Policy,
     PublishInitial,
-    RoundView,
     SendTask,
+)
+from polyrank.coordinator._round_view import (
+    TERMINAL,
+    LineView,
+    Policy,
+    RoundView,
     TaskView,
     WaitingView,
-    decide,
 )
+from polyrank.coordinator._rounds import decide
 
 
 @dataclass

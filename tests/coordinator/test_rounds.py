@@ -3,25 +3,21 @@
 from dataclasses import replace
 
 import pytest
-from polyrank.coordinator._rounds import (
+from polyrank.coordinator._round_actions import (
     Abandon,
     CloseRound,
     Commit,
     IssueEvaluation,
     IssueTraining,
     LapseTask,
-    LineView,
     OpenRound,
     PlanRound,
-    Policy,
     PublishInitial,
-    RoundView,
     SendTask,
-    TaskView,
     Wait,
-    WaitingView,
-    decide,
 )
+from polyrank.coordinator._round_view import LineView, Policy, RoundView, TaskView, WaitingView
+from polyrank.coordinator._rounds import decide
 
 NOW = 1000.0
 POLICY = Policy(min_nodes=2, quorum=2, deadline_seconds=60.0, evaluate_every=0)

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from polyrank.coordinator._rounds import Policy
+from polyrank.coordinator._round_view import Policy
 
 from .round_world import World
 

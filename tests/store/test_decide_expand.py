@@ -52,6 +52,17 @@ def test_milder_harm_must_last():
     assert "in at least 2 of the last 3 windows; there is no other stored adapter" in second.reason
 
 
+def test_milder_harm_does_not_join_nodes_enough_in_severe_harm():
+    found = choose(contradicted("ann"), contradicted("bob"), lasting("cyd"))
+    assert [(choice.kind, choice.nodes) for choice in found] == [
+        ("expand_adapter", ("ann", "bob")),
+        ("keep", ("cyd",)),
+    ]
+    assert "they come first" in found[1].reason
+    (both,) = choose(contradicted("ann"), lasting("cyd"))
+    assert both.nodes == ("ann", "cyd")
+
+
 def test_harm_that_lies_too_far_back_confirms_nothing():
     long_ago = {"recent_harm": (True, True, False, False)}
     (choice,) = choose(lasting("ann", **long_ago), lasting("bob", **long_ago))
