@@ -187,7 +187,14 @@ def test_labels_that_contradict_take_no_version_back(ledger: Ledger) -> None:
     assert not world.decisions("rollback")
 
 
-@pytest.mark.parametrize("call", ["record_review", "roll_back", "settle", "put_task"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "roll_back",
+        "settle",
+        *(pytest.param(c, marks=pytest.mark.soak) for c in ("record_review", "put_task")),
+    ],
+)
 def test_a_crash_at_any_step_of_a_rollback_changes_nothing_of_its_outcome(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:

@@ -104,6 +104,7 @@ def test_a_node_that_lies_about_its_loss_changes_nothing_for_anybody(ledger: Led
     assert {world.member(name) for name in NAMES} == {"line"}
 
 
+@pytest.mark.soak
 def test_a_node_that_lies_among_several_members_moves_itself_alone_and_seldom(
     ledger: Ledger,
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_node_that_flaps_between_two_conventions_moves_at_most_twice_in_refrac
     assert {world.member(name) for name in ("dan", "eve", "fay")} == {"line"}
 
 
+@pytest.mark.soak
 def test_a_node_whose_features_flap_pins_seldom_and_moves_nobody(ledger: Ledger) -> None:
     world = LyingWorld(ledger, refractory=3)
     world.review(WARM_UP)

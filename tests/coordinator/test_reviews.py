@@ -198,7 +198,9 @@ def test_a_forced_choice_that_makes_no_sense_fails_and_stops_nothing(
     assert [m.state for m in ledger.registry.members("line")] == ["active"]
 
 
-@pytest.mark.parametrize("call", ["put_member", "assign", "settle"])
+@pytest.mark.parametrize(
+    "call", ["assign", *(pytest.param(c, marks=pytest.mark.soak) for c in ("put_member", "settle"))]
+)
 def test_a_crash_while_nodes_are_moved_back_does_not_make_it_a_failure(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:

@@ -17,6 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
+# half a minute with Ray's own start: the engine's other tests are in `make test`
+pytestmark = [pytest.mark.processes, pytest.mark.soak]
+
 TESTS = Path(__file__).parents[1]
 MARK = "POLYRANK_TEST_RAY"
 
@@ -114,7 +117,6 @@ def addresses(mark: str) -> set[str]:
     return found
 
 
-@pytest.mark.processes
 def test_versions_decisions_and_contributions_are_those_of_one_process(told: Told) -> None:
     assert told.code == 0, told.err
     here, there = told.said["here"], told.said["there"]
@@ -124,7 +126,6 @@ def test_versions_decisions_and_contributions_are_those_of_one_process(told: Tol
     assert any("no such column" in c[3] for c in here["line: contributions"])
 
 
-@pytest.mark.processes
 def test_the_same_seeds_give_the_same_twice(told: Told) -> None:
     there, again = told.said["there"], told.said["again"]
     assert {name: again[name] for name in told.said["here"]} == {
@@ -132,13 +133,11 @@ def test_the_same_seeds_give_the_same_twice(told: Told) -> None:
     }
 
 
-@pytest.mark.processes
 def test_nodes_live_in_other_processes_and_keep_their_data_there(told: Told) -> None:
     assert told.said["there"]["is_elsewhere"]
     assert told.said["there"]["windows"]["ann"] > 5
 
 
-@pytest.mark.processes
 def test_what_cannot_be_done_is_told_in_one_line(told: Told) -> None:
     refused = told.said["there"]["refusals"]
     wanted = [
@@ -155,13 +154,11 @@ def test_what_cannot_be_done_is_told_in_one_line(told: Told) -> None:
         assert "\n" not in said
 
 
-@pytest.mark.processes
 def test_ray_listens_on_the_loopback_interface_alone(told: Told) -> None:
     assert told.listening
     assert told.listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
-@pytest.mark.processes
 def test_ctrl_c_in_a_training_ends_ray_and_leaves_nothing_behind(told: Told) -> None:
     assert told.said["stopped"]
     assert told.said["as_before"]
