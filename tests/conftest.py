@@ -18,12 +18,12 @@ BUDGET_SECONDS = {
     "aggregation": 25,
     "cli": 20,
     "client": 45,
-    "coordinator": 365,
-    "crash": 205,
+    "coordinator": 380,
+    "crash": 180,
     "demo": 25,
     "flower": 70,
     "project": 45,
-    "store": 100,
+    "store": 110,
 }
 _spent: dict[str, float] = defaultdict(float)
 
