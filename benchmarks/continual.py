@@ -249,16 +249,23 @@ def cells(streams: Iterable[str], policies: Iterable[str], seeds: int) -> list[C
     return [Cell(s, p, seed) for seed in range(seeds) for s in names for p in rules]
 
 
+def arguments(
+    told: str | None, streams: Iterable[str], policies: Iterable[str], *, seeds: int, results: Path
+) -> argparse.Namespace:
+    """Read the command line of a benchmark of cells; `told` is its docstring."""
+    parser = argparse.ArgumentParser(description=told.splitlines()[0] if told else "")
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--streams", default=",".join(streams))
+    parser.add_argument("--policies", default=",".join(policies))
+    parser.add_argument("--results", type=Path, default=results)
+    parser.add_argument("--tables", action="store_true", help="measure nothing")
+    return parser.parse_args()
+
+
 def main() -> None:
     """Measure what is missing, then print the tables."""
     torch.set_num_threads(1)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--streams", default=",".join(STREAMS))
-    parser.add_argument("--policies", default=",".join(POLICIES))
-    parser.add_argument("--results", type=Path, default=RESULTS / "continual.jsonl")
-    parser.add_argument("--tables", action="store_true", help="measure nothing")
-    given = parser.parse_args()
+    given = arguments(__doc__, STREAMS, POLICIES, seeds=8, results=RESULTS / "continual.jsonl")
     if not given.tables:
         measure(given)
     from continual_tables import print_tables

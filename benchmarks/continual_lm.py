@@ -11,14 +11,12 @@ FedDrift's rule, come from `continual_lm_calibrate.py`, which sees quiet windows
 
 from __future__ import annotations
 
-import argparse
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from continual import RESULTS, Cell, Course, Run, measure_cells, measured, thresholds
+from continual import RESULTS, Cell, Course, Run, arguments, measure_cells, measured, thresholds
 from continual_lm_data import ROUNDS, STREAMS, stream
 from continual_lm_states import TextGround
 from continual_lm_trainer import TRAINING, TextTrainer
@@ -54,13 +52,7 @@ def run_of(course: Course, cell: Cell, found: dict[str, Any]) -> Run:
 def main() -> None:
     """Measure what is missing, then print the table."""
     torch.set_num_threads(1)
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--streams", default=",".join(STREAMS))
-    parser.add_argument("--policies", default=",".join(POLICIES))
-    parser.add_argument("--results", type=Path, default=RESULTS / "continual_lm.jsonl")
-    parser.add_argument("--tables", action="store_true", help="measure nothing")
-    given = parser.parse_args()
+    given = arguments(__doc__, STREAMS, POLICIES, seeds=3, results=RESULTS / "continual_lm.jsonl")
     if not given.tables:
         found = thresholds(THRESHOLDS)
         course = texts(TextGround.load(lambda text: print(text, file=sys.stderr)))

@@ -168,6 +168,11 @@ def put_aside(ledger: Ledger, family: Family, identity: str) -> Iterable[Summary
     """Read the references of a node that were put aside; windows of two kinds are none."""
     spec = SummarySpec.from_json(family.spec)
     for keys in family.watch(identity).earlier:
-        found = ledger.summaries_of(list(keys)).values()
         with suppress(AdapterError):
-            yield add(Summary.from_json(payload["summary"], spec) for payload in found)
+            yield pooled_summary(ledger, keys, spec)
+
+
+def pooled_summary(ledger: Ledger, keys: Sequence[str], spec: SummarySpec) -> Summary:
+    """Add up the windows of these tasks; raises AdapterError where they are of two kinds."""
+    found = ledger.summaries_of(list(keys)).values()
+    return add(Summary.from_json(payload["summary"], spec) for payload in found)

@@ -69,15 +69,14 @@ class Gates:
         return asked
 
     def evidence(
-        self, family: Family, number: int, windows: Sequence[Window], answers: Answers
+        self, family: Family, windows: Sequence[Window], changes: Mapping[str, Change]
     ) -> tuple[GateEvidence, ...]:
         """Return what is known of each candidate.
 
         Args:
             family: whose members are reviewed.
-            number: of the review.
             windows: of this review.
-            answers: payloads of its probes by task key.
+            changes: what each node loses by its member's candidate.
         """
         return tuple(
             GateEvidence(
@@ -85,7 +84,9 @@ class Gates:
                 candidate=_head(line).number,
                 stable=None if stable is None else stable.number,
                 held=family.members[line.name][1].held,
-                **self._summed(self._changes(line, stable, own, number, answers)),
+                **self._summed(
+                    {w.identity: changes[w.identity] for w in own if w.identity in changes}
+                ),
             )
             for line, stable, own in self._candidates(family, windows)
         )
@@ -93,7 +94,14 @@ class Gates:
     def changes(
         self, family: Family, number: int, windows: Sequence[Window], answers: Answers
     ) -> dict[str, Change]:
-        """Return what each node loses by its member's candidate, by identity."""
+        """Return what each node loses by its member's candidate, by identity.
+
+        Args:
+            family: whose members are reviewed.
+            number: of the review.
+            windows: of this review.
+            answers: payloads of its probes by task key.
+        """
         return {
             identity: change
             for line, stable, own in self._candidates(family, windows)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
-from ..store import AdapterLine, Ledger, Registry
+from ..store import AdapterLine, AlreadyExists, Ledger, Registry
 from ._config import CoordinatorConfig
 from ._errors import StoreMismatch
 from ._families import Family
@@ -50,6 +51,19 @@ class Lines(Mapping[str, Line]):
             for line in self._lines.values():
                 line.read_aliases()
 
+    def make_trials(self, family: Family, name: str, *, epoch: int) -> None:
+        """Make one of a family's lines of trials where it is not there yet, and take it in."""
+        if name in self._lines:
+            return
+        with suppress(AlreadyExists):  # made before a crash
+            self._ledger.create_adapter(
+                name,
+                base_model=family.config.base_model,
+                tags={"family": family.root, "role": _role(family, name)},
+                epoch=epoch,
+            )
+        self.add_members(family)
+
     def add_members(self, family: Family) -> None:
         """Take in the members of a family that are new, and its lines of trials."""
         known = {line.name: line for line in self._ledger.registry.adapters()}
@@ -62,8 +76,8 @@ class Lines(Mapping[str, Line]):
 
 def _check_trials(line: AdapterLine, family: Family) -> None:
     """Refuse a line that somebody has made under the name of a family's trials."""
-    role = line.name.removeprefix(f"{family.root}/")
-    if (line.tags.get("family"), line.tags.get("role")) != (family.root, role):
+    own = (family.root, _role(family, line.name))
+    if (line.tags.get("family"), line.tags.get("role")) != own:
         raise StoreMismatch(
             f"the registry has a line {line.name!r} that this daemon did not make (base model "
             f"{line.base_model!r}), and the family {family.root!r} needs that name for its "
@@ -71,3 +85,7 @@ def _check_trials(line: AdapterLine, family: Family) -> None:
             '.continual.mode to "off"',
             adapter=line.name,
         )
+
+
+def _role(family: Family, name: str) -> str:
+    return name.removeprefix(f"{family.root}/")

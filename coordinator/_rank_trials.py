@@ -10,12 +10,10 @@ same rows. One trial at a time in a family. Everything is on record before it is
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from ..aggregation import Paired
 from ..store import (
-    AlreadyExists,
     Parent,
     RankEvidence,
     RankTrial,
@@ -120,8 +118,7 @@ class RankTrials:
         """Publish what the member goes on from as the start of its trial."""
         context, head = self._context, self._lines[question.adapter].head
         assert head is not None, "a member whose rank is known has a version"
-        if family.rank_trials not in self._lines:
-            self._create(family)
+        self._lines.make_trials(family, family.rank_trials, epoch=context.epoch)
         version = context.ledger.publish(
             family.rank_trials,
             context.ledger.registry.read(head.ref),
@@ -142,16 +139,6 @@ class RankTrials:
                          rank=question.rank, review=review.number)  # fmt: skip
         flat = next(r.flat_rounds for r in review.ranks if r.adapter == question.adapter)
         return RankTry(review.number, question.rank, head.number, version.number, flat)
-
-    def _create(self, family: Family) -> None:
-        with suppress(AlreadyExists):  # made before a crash
-            self._context.ledger.create_adapter(
-                family.rank_trials,
-                base_model=family.config.base_model,
-                tags={"family": family.root, "role": "rank-trials"},
-                epoch=self._context.epoch,
-            )
-        self._lines.add_members(family)
 
 
 def _identity(task: TaskRecord) -> str:

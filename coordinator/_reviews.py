@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import partial
 
-from ..aggregation import AdapterError, Paired, Summary, SummarySpec, add
+from ..aggregation import AdapterError, Paired, Summary, SummarySpec
 from ..client._protocol import TaskEnvelope
 from ..store import Probe, Recall, Review, TaskRecord, Trial, Version
 from ._actions import Actions, based
 from ._carry_out import CarryOut
 from ._context import Context
-from ._evidence import answers_of, members_of, proposals_of, put_aside
+from ._evidence import answers_of, members_of, pooled_summary, proposals_of, put_aside
 from ._families import Family
 from ._family_settings import first_payload, ignored_settings
 from ._gates import Gates, Question, with_change
@@ -228,8 +228,7 @@ class Reviews:
         kept = self._references.get((family.root, identity))
         if kept is None or kept[0] != keys:
             spec = SummarySpec.from_json(family.spec)
-            found = self._context.ledger.summaries_of(list(keys)).values()
-            pooled = add(Summary.from_json(payload["summary"], spec) for payload in found)
+            pooled = pooled_summary(self._context.ledger, keys, spec)
             kept = self._references[family.root, identity] = (keys, pooled)
         return kept[1]
 
@@ -264,7 +263,7 @@ class Reviews:
             draft,
             nodes=tuple(with_change(node, changes.get(node.identity)) for node in nodes),
             trials=trials,
-            gates=self._gates.evidence(family, draft.number, windows, answers),
+            gates=self._gates.evidence(family, windows, changes),
             recalls=self._gates.recalled(family, draft.number, windows, tasks, answers),
         )
         return replace(review, ranks=self._ranks.evidence(family, review, tasks, answers))

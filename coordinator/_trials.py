@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from ..store import AlreadyExists, Trial, Version
+from ..store import Trial, Version
 from ._context import Context
 from ._families import Family
 from ._line_table import Lines
@@ -24,8 +22,7 @@ class Trials:
         keep, absorb = self._lines[trial.keep].head, self._lines[trial.absorb].head
         assert keep is not None, "members have versions"
         assert absorb is not None, "members have versions"
-        if family.trials not in self._lines:
-            self._create(family)
+        self._lines.make_trials(family, family.trials, epoch=context.epoch)
         tags = {"keep": trial.keep, "absorb": trial.absorb, "review": str(number)}
         for version in ledger.registry.versions(family.trials).items:
             if dict(version.tags) == tags:
@@ -46,13 +43,3 @@ class Trials:
         context.log.info("trial_merged", adapter=family.root, trial=version.ref, keep=keep.ref,
                          absorb=absorb.ref)  # fmt: skip
         return version
-
-    def _create(self, family: Family) -> None:
-        with suppress(AlreadyExists):  # made before a crash
-            self._context.ledger.create_adapter(
-                family.trials,
-                base_model=family.config.base_model,
-                tags={"family": family.root, "role": "trials"},
-                epoch=self._context.epoch,
-            )
-        self._lines.add_members(family)
