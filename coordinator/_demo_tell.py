@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..store import DeadlineExceeded, Decision, Registry, Unavailable, connect
 from ._demo_plan import ADAPTER
@@ -13,6 +13,7 @@ from ._demo_processes import DemoError
 from ._demo_story import Facts, Stage, Teller, Told, whole_story
 from ._read_all import read_all
 from ._report import report
+from ._report_labels import spoken
 
 _LOOK_SECONDS = 0.3
 _PAGE = 1000
@@ -20,7 +21,10 @@ _PAGE = 1000
 
 @dataclass
 class FamilyLook:
-    """Looks at a family again and again; which review an evidence belongs to never changes."""
+    """Looks at a family again and again; which review an evidence belongs to never changes.
+
+    Reasons name nodes as the demo does elsewhere, not by identity.
+    """
 
     registry: Registry
     _reviews: dict[int, int] = field(default_factory=dict[int, int])
@@ -32,8 +36,12 @@ class FamilyLook:
         if root is None:
             return Facts()
         found = read_all(lambda since: source.decisions(since=since, limit=_PAGE))
-        decisions = tuple((self._review(d), d) for d in found if d.evidence)
         names = {node.identity: node.name for node in source.nodes()}
+        decisions = tuple(
+            (self._review(d), replace(d, reason=spoken(d.reason, names)))
+            for d in found
+            if d.evidence
+        )
         users: dict[str, list[str]] = {
             member.adapter: [] for member in source.members(ADAPTER) if member.state == "active"
         }

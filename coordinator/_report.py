@@ -21,6 +21,7 @@ from ._report_sections import (
     decisions_section,
     drift_section,
     losses_section,
+    ranks_section,
     scene,
     tree_section,
     trials_section,
@@ -34,6 +35,7 @@ _SECTIONS = (
     drift_section,
     tree_section,
     bands_section,
+    ranks_section,
     trials_section,
     decisions_section,
 )

@@ -25,9 +25,10 @@ _SHAPES: Final = {
     "reroute": "M0-5.5 5.5 0 0 5.5-5.5 0Z",
     "archive": "M-4-4H4V4H-4Z",
     "undo": "M-4-4 4 4M4-4-4 4",
-    "expand_rank": "M0-5V5M-5 0H5",
-    "shrink_rank": "M-5 0H5",
+    "expand_rank": "M-2-5.5H2V-2H5.5V2H2V5.5H-2V2H-5.5V-2H-2Z",
+    "shrink_rank": "M-5.5-2.5H5.5V2.5H-5.5Z",
     "rollback": "M4-5-5 0 4 5Z",
+    "hold": "M-4.5-5H-1V5H-4.5ZM1-5H4.5V5H1Z",
 }
 _ROUND: Final = "M-4.5 0A4.5 4.5 0 1 1 4.5 0 4.5 4.5 0 1 1-4.5 0Z"
 

@@ -142,8 +142,10 @@ def _dots(axis: Axis, points: Sequence[Point], scale: _Scale) -> list[Markup]:
         tag(
             "circle",
             tag("title", f"review {p.review}, version {p.version}: {figure(p.mean)}, "
-                         f"{len(p.by_node)} nodes from {figure(p.low)} to {figure(p.high)}"),
-            cx=round(axis.centre(p.review), 1), cy=round(scale.y(p.mean), 1), r=3, class_="dot",
+                         f"{len(p.by_node)} nodes from {figure(p.low)} to {figure(p.high)}"
+                         + ("; held by its gate" if p.is_held else "")),
+            cx=round(axis.centre(p.review), 1), cy=round(scale.y(p.mean), 1),
+            r=3.5 if p.is_held else 3, class_="dot held" if p.is_held else "dot",
         )
         for p in points
     ]  # fmt: skip

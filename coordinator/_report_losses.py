@@ -16,12 +16,16 @@ _ROWS: Final = "num_examples"
 
 @dataclass(frozen=True)
 class Point:
-    """A member's newest version in one review; `mean` is weighted by the nodes' rows."""
+    """A member's newest version in one review; `mean` is weighted by the nodes' rows.
+
+    `is_held` says that its gate held it: it was not served.
+    """
 
     review: int
     version: int
     mean: float
     by_node: Mapping[str, float]
+    is_held: bool = False
 
     @property
     def low(self) -> float:
@@ -56,12 +60,14 @@ def losses(recorded: Recorded) -> Losses:
     """Return the loss of each member over the reviews, or else what its nodes measured instead."""
     metric = _metric(recorded.measured)
     points: dict[str, list[Point]] = defaultdict(list)
+    held = {d.subject for d in recorded.decisions if d.kind == "hold"}
     for review, adapter, version in evaluated(recorded.reviews):
         values, rows = _newest(recorded.measured.get(f"{adapter}@{version}", ()), metric)
         if values:
             total = sum(rows[identity] for identity in values)
             mean = sum(value * rows[identity] for identity, value in values.items()) / total
-            points[adapter].append(Point(review, version, mean, values))
+            is_held = f"{adapter}@{version}" in held
+            points[adapter].append(Point(review, version, mean, values, is_held))
     return Losses(metric, {name: tuple(points[name]) for name in recorded.places if name in points})
 
 

@@ -10,12 +10,14 @@ from ._report_assignment import bands
 from ._report_axis import Axis, chart, glyph
 from ._report_draw_bands import draw_bands
 from ._report_draw_drift import MAX_TITLED, draw_drift
-from ._report_draw_losses import MAX_NODE_LINES, draw_losses, panels
+from ._report_draw_losses import MAX_NODE_LINES, MAX_PANELS, draw_losses, panels
+from ._report_draw_ranks import draw_ranks
 from ._report_draw_tree import draw_tree
 from ._report_drift import Drift, drift
 from ._report_labels import figure, node_names
 from ._report_losses import losses
 from ._report_markup import EMPTY, Markup, join, tag
+from ._report_ranks import Ranks, ranks
 from ._report_records import Recorded
 from ._report_tables import (
     MAX_DECISIONS,
@@ -25,6 +27,7 @@ from ._report_tables import (
     drift_table,
     losses_table,
     members_table,
+    ranks_table,
     trials_table,
     unfolded,
 )
@@ -110,7 +113,8 @@ def losses_section(at: Scene) -> Section:
         is_linked=True,
     )  # fmt: skip
     numbers = unfolded("These numbers as a table", losses_table(found, shown))
-    content = join([drawing, _key(at), numbers])
+    is_held = any(point.is_held for name in shown for point in found.points[name])
+    content = join([drawing, _key(at, is_held=is_held), numbers])
     return Section(title, how, content, _losses_left_out(at, len(found.points) - len(shown)))
 
 
@@ -123,7 +127,7 @@ def _losses_left_out(at: Scene, members: int) -> str:
     return " ".join(parts)
 
 
-def _key(at: Scene) -> Markup:
+def _key(at: Scene, *, is_held: bool) -> Markup:
     """Return the shapes of the marks that are there."""
     kinds = {mark.kind: mark for mark in at.marks}
     items = [
@@ -133,6 +137,8 @@ def _key(at: Scene) -> Markup:
     ]  # fmt: skip
     if any(mark.state == "undone" and mark.kind != "undo" for mark in at.marks):
         items.append(tag("li", "hollow: undone, or not carried out"))
+    if is_held:
+        items.append(tag("li", "hollow point: a version that its gate held, which is not served"))
     return tag("ul", *items, class_="key") if items else EMPTY
 
 
@@ -190,8 +196,8 @@ def tree_section(at: Scene) -> Section:
     title = "The family: where members came from and went"
     how = (
         "A thick line is a member in service, a dashed one is stored. Versions shown are those "
-        "that no ordinary round made: first ones, expansions, merges (a curve from the member "
-        "that ended), undone merges (square) and pins (diamond)."
+        "that no ordinary round made: first ones, expansions, changes of rank, merges (a curve "
+        "from the member that ended), what was undone (square) and pins (diamond)."
     )
     found = lanes(at.recorded, at.timeline)
     shown = found
@@ -230,6 +236,43 @@ def bands_section(at: Scene) -> Section:
     told = unfolded("This as a table", bands_table(found, numbers, at.names))
     words = f"{left_out} nodes with rarer histories have no band." if left_out else ""
     return Section(title, how, join([drawing, told]), words)
+
+
+def ranks_section(at: Scene) -> Section:
+    """Return the rank of each member over time, and what changed it."""
+    title = "Rank of each member, and what changed it"
+    found = ranks(at.recorded, at.timeline)
+    by_use = sorted(found.levels, key=lambda name: -at.users[name])[:MAX_PANELS]
+    shown = [name for name in found.levels if name in by_use]
+    if found.is_still or not shown:
+        return Section(title, "No rank was tried, changed, or near its limit.", EMPTY)
+    how = (
+        "Line: the rank of the version that each review saw. Circle: what its spectrum needed "
+        "where that was measured, since its loss was flat. A rule with figures is a change, dashed "
+        "if it was undone or not carried out. A rank grows if it is full, the loss is flat and a "
+        "trial at twice the rank is surely better; it is cut if little of it is used."
+    )
+    gutter, plot, height = draw_ranks(at.axis, found, shown, at.recorded.places)
+    now = ", ".join(f"{name} {rank}" for name, rank in found.now.items() if name in shown)
+    drawing = chart(
+        at.axis, at.marks, ident=f"{at.ident}-rank", title=title, height=height, gutter=gutter,
+        description=f"{len(found.changes)} changes and trials; ranks now: {now}.", plot=plot,
+        is_linked=True,
+    )  # fmt: skip
+    parts = [drawing]
+    if found.changes:
+        parts.append(ranks_table(found.changes, at.recorded.places, at.names))
+    return Section(title, how, join(parts), _ranks_left_out(found, len(shown)))
+
+
+def _ranks_left_out(found: Ranks, shown: int) -> str:
+    parts: list[str] = []
+    if len(found.levels) > shown:
+        more = len(found.levels) - shown
+        parts.append(f"{more} members without a panel: those with the fewest nodes now.")
+    if len(found.changes) > MAX_TRIALS:
+        parts.append(f"{len(found.changes) - MAX_TRIALS} older changes and trials are left out.")
+    return " ".join(parts)
 
 
 def trials_section(at: Scene) -> Section:

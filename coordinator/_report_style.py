@@ -43,6 +43,12 @@ svg .on{fill:var(--on);font-size:11px;font-weight:600;pointer-events:none}
 .thin{fill:none;stroke:var(--c);stroke-width:1;opacity:.5}
 .range{fill:var(--c);opacity:.2}
 .dot{fill:var(--c);stroke:var(--page);stroke-width:1.5}
+.held{fill:var(--page);stroke:var(--c)}
+.need{fill:var(--page);stroke:var(--c);stroke-width:1.5}
+.change{stroke:var(--ink);stroke-width:1.5;fill:none}
+.open .change{stroke-dasharray:2 3}
+.changed text{font-size:11px;font-weight:600}
+.changed.open text{font-weight:400;fill:var(--muted)}
 .grid{stroke:var(--rule);stroke-width:1;opacity:.7;shape-rendering:crispEdges}
 .rule{stroke:var(--muted);stroke-width:1;shape-rendering:crispEdges}
 .hair{stroke:var(--ink);stroke-width:1;opacity:.4;fill:none;pointer-events:none}
@@ -68,7 +74,7 @@ caption{text-align:left;color:var(--muted);font-size:13px;padding:2px 0}
 th,td{text-align:left;vertical-align:top;padding:6px 12px 6px 0;border-bottom:1px solid var(--rule)}
 th{color:var(--muted);font-weight:600;font-size:13px;white-space:nowrap}
 td{overflow-wrap:anywhere}
-.decisions td:nth-child(4),.decisions td:nth-child(3){white-space:nowrap}
+.decisions td:nth-child(4),.decisions td:nth-child(3),.ranks td:nth-child(3){white-space:nowrap}
 td ul{list-style:none;margin:0;padding:0}
 tr:target td{background:var(--surface)}
 .left-out{border-left:3px solid var(--muted);padding-left:10px;color:var(--muted);font-size:14px}

@@ -54,9 +54,18 @@ def sentence(recorded: Recorded) -> str:
     waiting = sum(decision.state == "proposed" for decision in recorded.decisions)
     if waiting:
         parts.append(f"{_count(waiting, 'decision')} waiting for an operator")
-    changes = [d for d in recorded.decisions if d.kind != "keep"]
+    held = _held(recorded)
+    if held:
+        parts.append(f"held by {'its gate' if len(held) == 1 else 'their gates'}: {_listed(held)}")
+    changes = [d for d in recorded.decisions if d.kind not in ("keep", "hold")]
     parts.append(f"the last change was {_change(changes)}" if changes else "nothing was changed")
     return "; ".join(parts) + "."
+
+
+def _held(recorded: Recorded) -> list[str]:
+    """Return the versions that the newest review did not let through."""
+    newest = recorded.reviews[-1].evidence if recorded.reviews else 0
+    return [d.subject for d in recorded.decisions if d.kind == "hold" and newest in d.evidence]
 
 
 def _change(changes: Sequence[Decision]) -> str:

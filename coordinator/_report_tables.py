@@ -13,9 +13,10 @@ from ._report_axis import member_box
 from ._report_colours import member_class
 from ._report_draw_bands import band_name
 from ._report_drift import Drift
-from ._report_labels import figure, named, signed
+from ._report_labels import figure, named, signed, spoken
 from ._report_losses import Losses
 from ._report_markup import EMPTY, Markup, Value, join, tag
+from ._report_ranks import Change
 from ._report_records import Recorded
 from ._report_time import MARKED
 from ._report_trials import Tried
@@ -86,13 +87,14 @@ def _decision(
     nodes = [named(str(i), names) for i in decision.payload.get("nodes", ())]
     who = tag("span", _some(nodes), class_="note") if nodes else EMPTY
     kind = MARKED.get(decision.kind, decision.kind.replace("_", " "))
+    state = "held" if decision.kind == "hold" else decision.state.replace("_", " ")
     return [
         decision.number,
         review,
         kind,
         swatch(decision.adapter or "", places),
-        tag("span", tag("b", decision.state.replace("_", " ")), _words_of(steps)),
-        join([tag("span", decision.reason), who], " "),
+        tag("span", tag("b", state), _words_of(steps)),
+        join([tag("span", spoken(decision.reason, names)), who], " "),
     ]
 
 
@@ -129,6 +131,28 @@ def trials_table(trials: Sequence[Tried], places: Mapping[str, int]) -> Markup:
         rows.append([one.review, one.trial.trial, cost, tolerance, one.outcome])
     headings = ("review", "trial", "loss change of each side", "tolerance", "outcome")
     return table("Trial merges, newest first", headings, rows)
+
+
+def ranks_table(
+    changes: Sequence[Change], places: Mapping[str, int], names: Mapping[str, str]
+) -> Markup:
+    """Return the changes of rank and the trials that changed nothing, newest first."""
+    rows: list[list[Value]] = []
+    for one in list(reversed(changes))[:MAX_TRIALS]:
+        nodes = "1 node" if one.nodes == 1 else f"{one.nodes} nodes"
+        error = "" if one.error is None else f" \u00b1 {one.error:.3f}"
+        gain = "\u2013" if one.gain is None else f"{signed(one.gain, 3)}{error} nats, {nodes}"
+        rows.append([one.edge, swatch(one.adapter, places), one.words, gain, _outcome(one, names)])
+    headings = ("review", "member", "rank", "gain of a trial", "what came of it, and why")
+    return table("Changes of rank, and trials, newest first", headings, rows, css="ranks")
+
+
+def _outcome(change: Change, names: Mapping[str, str]) -> Markup:
+    if change.decision is None:
+        word = "nobody judged it" if change.gain is None else "not surely better: it stays"
+        return tag("span", f"a trial; {word}")
+    state = f"{change.state.replace('_', ' ')} (decision {change.decision}): "
+    return join([tag("b", state), tag("span", spoken(change.reason, names))])
 
 
 def members_table(recorded: Recorded) -> Markup:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..store import Decision, DecisionStep
+from ._report_labels import node_names, spoken
 from ._report_records import Look, Recorded
 
 MARKED = {
@@ -19,6 +20,7 @@ MARKED = {
     "expand_rank": "rank up",
     "shrink_rank": "rank down",
     "rollback": "roll back",
+    "hold": "hold",
 }
 
 
@@ -62,7 +64,8 @@ class Mark:
         kind: the decision's kind, or "undo".
         word: one or two words for it.
         decision: its number.
-        is_done: whether it was carried out (also if it was undone later).
+        is_done: whether it was carried out (also if it was undone later); a hold always is, since
+            there is nothing to do.
         state: what became of it.
         title: its reason.
     """
@@ -79,6 +82,7 @@ class Mark:
 def marks(recorded: Recorded, timeline: Timeline) -> list[Mark]:
     """List what to mark, in time; choices to leave things as they are get no mark."""
     reviews = {look.evidence: look.review.number for look in recorded.reviews}
+    names = node_names(recorded.nodes)
     edges = {d.number: edge_of(d, reviews, timeline) for d in recorded.decisions}
     found = [
         Mark(
@@ -86,9 +90,9 @@ def marks(recorded: Recorded, timeline: Timeline) -> list[Mark]:
             d.kind,
             MARKED.get(d.kind, d.kind.replace("_", " ")),
             d.number,
-            d.state in ("carried_out", "undone"),
-            d.state.replace("_", " "),
-            d.reason,
+            d.kind == "hold" or d.state in ("carried_out", "undone"),
+            "held" if d.kind == "hold" else d.state.replace("_", " "),
+            spoken(d.reason, names),
         )
         for d in recorded.decisions
         if d.kind != "keep" and is_shown(d, recorded, reviews)

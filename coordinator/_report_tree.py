@@ -9,7 +9,13 @@ from ..store import Version
 from ._report_records import Recorded
 from ._report_time import Timeline
 
-_WORDS = {"expand": "expanded", "merge": "merged", "undo": "undone"}
+_WORDS = {
+    "expand": "expanded",
+    "merge": "merged",
+    "undo": "undone",
+    "expand_rank": "more rank",
+    "shrink_rank": "less rank",
+}
 
 
 @dataclass(frozen=True)

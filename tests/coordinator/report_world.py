@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from polyrank.store import (
     NodeEvidence,
     NodeRecord,
     Parent,
+    RankEvidence,
     Review,
     SideEvidence,
     TrialEvidence,
@@ -65,14 +67,20 @@ class World:
             retired=False,
         )  # fmt: skip
 
-    def review(self, *nodes: NodeEvidence, trials: tuple[TrialEvidence, ...] = ()) -> int:
+    def review(
+        self,
+        *nodes: NodeEvidence,
+        trials: tuple[TrialEvidence, ...] = (),
+        ranks: tuple[RankEvidence, ...] = (),
+    ) -> int:
         """Record a review; `nodes` are those with something to report."""
         number = len(self.reviews) + 1
         for name, memory in self.members.items():
             self.numbers[name] += memory["state"] == "active"
         members = tuple(
             MemberEvidence(
-                adapter=name, state=memory["state"], version=self.numbers[name], rank=4,
+                adapter=name, state=memory["state"], version=self.numbers[name],
+                rank=memory.get("rank", 4),
                 size_bytes=1000, root=name == self.root,
                 users=list(self.where.values()).count(name),
             )
@@ -85,7 +93,7 @@ class World:
                 quiet[member] = quiet.get(member, 0) + 1
         review = Review(
             family=self.root, number=number, members=members, nodes=nodes, quiet=quiet,
-            trials=trials,
+            trials=trials, ranks=ranks,
         )  # fmt: skip
         self.reviews.append(Look(review, POLICY, at(number), 10 + number))
         self.snapshots.append(dict(self.where))
@@ -155,13 +163,28 @@ class World:
         self.where.update(moved)
         return number
 
-    def undo_merge(self, number: int, absorb: str) -> None:
+    def rank(self, kind: Any, to: int, **values: Any) -> int:
+        """Change the root's rank."""
+        member = self.members[self.root]
+        number = self.decide(
+            kind=kind, adapter=self.root,
+            numbers={"rank": member.get("rank", 4), "new_rank": to} | values.pop("numbers", {}),
+            **values,
+        )  # fmt: skip
+        member["rank"] = to
+        self.numbers[self.root] += 1
+        when = at(len(self.reviews), 1.5)
+        self.landmarks.append(self.version(self.root, self.numbers[self.root], kind, when))
+        return number
+
+    def undo(self, number: int) -> None:
         """Let an operator ask for it, and the driver do it."""
         self.step(number, "undone", 30, actor="op", reason="a mistake")
         self.step(number, "undone", 31)
-        old = self.decisions[number - 1]
-        values = {name: getattr(old, name) for name in Decision.__slots__}
-        self.decisions[number - 1] = Decision(**values | {"state": "undone"})
+        self.decisions[number - 1] = replace(self.decisions[number - 1], state="undone")
+
+    def undo_merge(self, number: int, absorb: str) -> None:
+        self.undo(number)
         self.members[absorb]["state"] = "active"
         self.where.update(dict.fromkeys(self.members[absorb]["absorbed"], absorb))
 
@@ -242,6 +265,39 @@ def story() -> World:
     world.move(c, target=second)
     world.review()
     world.decide("proposed", kind="archive", adapter=second, target=second)
+    return world
+
+
+def measured(rank: int, needed: int, **values: Any) -> RankEvidence:
+    return RankEvidence(adapter="line", rank=rank, energy_rank=needed, flat_rounds=3, **values)
+
+
+def gates_and_ranks() -> World:
+    """A version is held, one goes back; a rank grows, is tried in vain, is cut, and that undone."""
+    world = World(3)
+    a, *_ = world.names
+    world.review()
+    world.review()
+    held = f"{a} loses 0.40 nats (z 5.0, threshold 2.33); it stays a candidate."
+    world.decide(None, kind="hold", adapter="line", target="line@2", reason=held)
+    trial = {"trial": "line/rank-trials@2", "gain": 0.05, "standard_error": 0.01, "identities": 3}
+    world.review(ranks=(measured(4, 4, **trial),))
+    world.rank(
+        "expand_rank", 8, target="line/rank-trials@2",
+        numbers={"gain": 0.05, "standard_error": 0.01, "nodes": 3},
+    )  # fmt: skip
+    world.review()
+    harm = {"loss": 2.0, "harm_z": 9.0}
+    world.review(*(world.window(node, **harm) for node in world.names))
+    world.decide(kind="rollback", adapter="line", target="line@3", nodes=tuple(world.names))
+    vain = {"trial": "line/rank-trials@4", "gain": 0.001, "standard_error": 0.01, "identities": 3}
+    world.review(ranks=(measured(8, 7, **vain),))
+    world.review(ranks=(measured(8, 2),))
+    cut = world.rank("shrink_rank", 3)
+    world.review()
+    world.undo(cut)
+    world.members["line"]["rank"] = 8
+    world.review()
     return world
 
 

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from polyrank.coordinator._report_ranks import ranks
+from polyrank.coordinator._report_records import read_family
+from polyrank.coordinator._report_time import Timeline
 from polyrank.store import Ledger, open_ledger, replays
 
 from .rank_world import RankWorld
@@ -66,6 +69,13 @@ def test_a_full_rank_grows_when_its_loss_is_flat_and_a_trial_helps_and_can_be_un
     assert world.state(decision.number) == "undone"
     assert ledger.registry.version("line@stable").digest == before.digest
     assert world.member()[1].ranks.rank is None
+    recorded = read_family(ledger.registry, "line")
+    told = ranks(recorded, Timeline.of(recorded.reviews))
+    assert [(c.words, c.decision, c.state) for c in told.changes][:2] == [
+        ("2 to 4", decision.number, "undone"), ("4 to 8", None, ""),
+    ]  # fmt: skip
+    assert {one.rank for one in told.levels["line"]} == {0, 2, 4}
+    assert told.now == {"line": 2}
 
 
 def test_a_rank_that_is_not_used_is_cut_and_the_error_is_on_record(ledger: Ledger) -> None:

@@ -9,7 +9,7 @@ import pytest
 from polyrank.coordinator._report import written
 
 from .browser import PROGRAM, Browser
-from .report_world import NOW, crowd
+from .report_world import NOW, crowd, gates_and_ranks
 from .test_report_page import hostile
 
 pytestmark = pytest.mark.skipif(
@@ -18,6 +18,8 @@ pytestmark = pytest.mark.skipif(
 WIDTHS = (1280, 360)
 THEMES = ("light", "dark")
 CHARTS = 4
+MARKS = [6] * CHARTS + [5] * 5
+"""Decisions on each chart of the page: one family without a change of rank, and one with."""
 
 # Smallest contrast of a text and what lies behind it (WCAG 2.2), with the text; large sizes are
 # not let off. Behind SVG text is the nearest filled rectangle below its middle.
@@ -72,7 +74,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A page with everything in it, whose nodes have the worst names."""
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(written([hostile().recorded()], NOW).html, encoding="utf-8")
+    families = [hostile().recorded(), gates_and_ranks().recorded()]
+    path.write_text(written(families, NOW).html, encoding="utf-8")
     return path.as_uri()
 
 
@@ -95,14 +98,14 @@ def test_every_chart_shows_its_decisions(browser: Browser, page: str, width: int
     marks = browser.ask(
         "[...document.querySelectorAll('.chart')].map(c => c.querySelectorAll('.mark').length)"
     )
-    assert marks == [6] * CHARTS
+    assert marks == MARKS
     drawn = browser.ask(
         "[...document.querySelectorAll('.mark .glyph')].filter(g => {"
         "const b = g.getBoundingClientRect(); return b.width > 4 && b.height > 4}).length"
     )
-    assert drawn == 6 * CHARTS
+    assert drawn == sum(MARKS)
     hairs = browser.ask("document.querySelectorAll('.hairs .hair').length")
-    assert hairs == 6 * CHARTS
+    assert hairs == sum(MARKS)
 
 
 def test_on_a_phone_a_chart_scrolls_in_its_box_and_begins_now(browser: Browser, page: str) -> None:
@@ -113,7 +116,7 @@ def test_on_a_phone_a_chart_scrolls_in_its_box_and_begins_now(browser: Browser, 
         "[...c.querySelectorAll('text')].find(t => t.textContent == 'now')"
         ".getBoundingClientRect().right <= 360])"
     )
-    assert inside == [[True, True, True]] * CHARTS
+    assert inside == [[True, True, True]] * len(MARKS)
     labels = "document.querySelector('.gutter').getBoundingClientRect().left"
     before = browser.ask(labels)
     browser.ask("document.querySelector('.chart').scrollLeft = -200")
@@ -175,6 +178,26 @@ def test_300_nodes_and_200_reviews_open_on_a_phone(browser: Browser, tmp_path: P
     assert browser.complaints == []
     assert browser.ask("document.documentElement.scrollWidth") == 360
     assert browser.ask("document.querySelectorAll('.plot').length") == CHARTS
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_change_of_rank_is_drawn_with_its_figures_where_the_line_steps(
+    browser: Browser, page: str, width: int, theme: str
+) -> None:
+    browser.open(page, width=width, theme=theme)
+    seen = browser.ask(
+        "[...document.querySelectorAll('.changed')].map(g => {"
+        "const box = g.querySelector('.change').getBoundingClientRect();"
+        "const line = g.parentElement.querySelector('.line');"
+        "const shift = g.parentElement.getScreenCTM();"
+        "const bends = line.getAttribute('d').split('V').slice(0, -1)"
+        ".map(part => Number(part.split('H').pop()) * shift.a + shift.e);"
+        "return [g.querySelector('text').textContent, box.height > 40,"
+        "bends.some(x => Math.abs(x - (box.left + box.right) / 2) < 1),"
+        "getComputedStyle(g.querySelector('.change')).strokeDasharray != 'none']})"
+    )
+    assert seen == [["4\u21928", True, True, False], ["8\u21923", True, True, True]]
 
 
 def test_links_lead_to_the_table(browser: Browser, page: str) -> None:

@@ -29,7 +29,8 @@ from polyrank.coordinator._demo_story import (
     patient,
     whole_story,
 )
-from polyrank.store import Decision
+from polyrank.coordinator._demo_tell import FamilyLook
+from polyrank.store import Decision, MemberEvidence, NewDecision, Review, open_ledger
 from polyrank.store._records import DecisionState
 
 NAMES = {"1" * 64: "ann", "2" * 64: "bob"}
@@ -145,6 +146,32 @@ def test_the_whole_story_has_what_else_happened_to_adapters_in_its_place():
         (MEANWHILE, "reason 2"),
         ("second", "reason 4"),
     ]
+
+
+def test_a_look_says_reasons_with_the_names_of_nodes():
+    (ann, *_) = NAMES
+    held = f"{ann[:12]}\u2026 loses 0.40 nats; it stays a candidate."
+    review = Review(
+        family=ADAPTER, number=1, members=(MemberEvidence(adapter=ADAPTER, version=0, root=True),)
+    )
+    with open_ledger("memory://") as ledger:
+        epoch = ledger.take_epoch("test")
+        ledger.register_base_model("base", fingerprint="f" * 64, epoch=epoch)
+        ledger.create_adapter(ADAPTER, base_model="base", epoch=epoch)
+        for identity, name in NAMES.items():
+            ledger.put_node(identity, name=name, card={}, address="1", status="live", epoch=epoch)
+        ledger.put_family(ADAPTER, payload={}, epoch=epoch)
+        ledger.record_review(
+            ADAPTER, number=1, subject="review 1", payload={}, epoch=epoch,
+            evidence={"review": review.to_json()},
+            decisions=[NewDecision(kind="hold", adapter=ADAPTER, reason=held)],
+            assignments={ann: (ADAPTER, {})},
+        )  # fmt: skip
+        seen = FamilyLook(ledger.registry)()
+    assert [(number, found.reason) for number, found in seen.decisions] == [
+        (1, "ann loses 0.40 nats; it stays a candidate.")
+    ]
+    assert seen.adapters == {ADAPTER: ("ann",)}
 
 
 def test_the_story_needs_the_daemon_to_act_and_more_rounds_than_it_can_take(tmp_path: Path):
