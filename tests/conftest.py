@@ -20,9 +20,9 @@ BUDGET_SECONDS = {
     "client": 45,
     "coordinator": 380,
     "crash": 180,
-    "demo": 25,
-    "flower": 70,
-    "project": 45,
+    "demo": 35,
+    "flower": 65,
+    "project": 40,
     "store": 110,
 }
 _spent: dict[str, float] = defaultdict(float)
