@@ -7,6 +7,7 @@ two groups at random, with an adapter each from the same version: what the paire
 merges say of these is what they say when there is nothing to find. `z_*` are the 99 % order
 statistics with a floor of 2.33, `merge_tolerance` is that of the worse side's loss change,
 `gate_tolerance` that of one node's loss change from one version to the next, first rounds left out.
+`severe` is the share of windows that seem severe; `severe_rate` of the policy must not be below it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from continual_trainer import Ground
 from polyrank.aggregation import calibrate
 from polyrank.coordinator._rules import Rules
 from polyrank.store import AdaptationPolicy, Choice, Probe, Registry, Review, Trial
+from polyrank.store._decide_scene import signs
 
 SEEDS = range(1000, 1006)
 PARTED = 7
@@ -59,6 +61,8 @@ def collect(registry: Registry, found: dict[str, list[float]]) -> None:
             for name, value in values.items():
                 if value is not None and node.base_windows >= policy.base_windows:
                     found[name].append(value)
+            if node.base_windows >= policy.base_windows:
+                found["severe"].append(signs(node, policy).severe)
             if review.number >= PARTED + 3:
                 found["z_pair"] += [p.gain / p.standard_error for p in node.probes]
         if GATED_FROM <= review.number < PARTED:  # afterwards each half learns apart
@@ -76,6 +80,7 @@ def thresholds(found: dict[str, list[float]]) -> dict[str, float]:
     return {
         name: round(calibrate(values, level=LEVEL, floor=floors.get(name, FLOOR)), 3)
         for name, values in sorted(found.items())
+        if name != "severe"
     }
 
 
@@ -115,6 +120,7 @@ def described(seeds: Iterable[int], found: dict[str, list[float]]) -> dict[str, 
             for name, values in sorted(found.items())
             if name.startswith("z_")
         },
+        "severe": sum(found["severe"]) / len(found["severe"]),
         "policy": thresholds(found),
     }
 

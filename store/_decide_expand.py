@@ -20,7 +20,7 @@ from ._decide_chance import at_least, confirmation_rate
 from ._decide_choice import Choice, figures
 from ._decide_held import Held, describe, evidence, young
 from ._decide_routes import Routes, paired_z
-from ._decide_scene import Scene, Signs, by_adapter
+from ._decide_scene import Scene, Signs, by_adapter, chance_margin
 from ._policy import AdaptationPolicy
 from ._questions import asked_first
 
@@ -175,21 +175,21 @@ def _start(scene: Scene, adapter: str, group: list[Signs], scores: list[_Score])
     """
     best = scores[0] if scores and scores[0].gain >= scene.policy.min_gain else None
     informed = any(score.excess is not None and score.excess < 0 for score in scores)
-    if _contradicted(group) and not informed:
+    if _contradicted(group, scene.policy) and not informed:
         return f"{scene.review.family}@0"
     name = best.adapter if best else adapter
     return f"{name}@{scene.members[name].version}"
 
 
-def _contradicted(group: list[Signs]) -> bool:
-    """Whether the group does worse than guessing; without classes, than the uninformed loss."""
-    margins = [
-        sign.node.balanced_accuracy - sign.node.chance
-        for sign in group
-        if sign.node.balanced_accuracy is not None and sign.node.chance is not None
-    ]
+def _contradicted(group: list[Signs], policy: AdaptationPolicy) -> bool:
+    """Whether the group surely does worse than guessing; without classes, than the uninformed loss.
+
+    Where it is not sure, part of what was learned holds, and to unlearn the rest takes fewer rounds
+    than to learn all anew.
+    """
+    margins = [margin for sign in group if (margin := chance_margin(sign.node)) is not None]
     if margins:
-        return median(margins) < 0
+        return median(margins) < -policy.z_loss
     excess = _median([sign.excess for sign in group if sign.excess is not None])
     return excess is not None and excess > 0
 

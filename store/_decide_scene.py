@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -22,7 +23,8 @@ class Signs:
         lost: worse than knowing nothing.
         novel: its features are new.
         prior: its label frequencies have moved.
-        severe: harm, lost, and below chance: its labels contradict what the adapter learned.
+        severe: harm, lost, and no better than guessing: its labels contradict what the adapter
+            learned.
         harmful: harmful windows among the last `confirm_of`, this one included.
         confirmed: harm that is severe, or has lasted.
     """
@@ -61,7 +63,7 @@ def signs(node: NodeEvidence, policy: AdaptationPolicy) -> Signs:
     excess = None if node.uninformed_loss is None else loss - node.uninformed_loss
     harm = _above(node.harm_z, policy.z_loss) and rise >= policy.min_harm
     lost = excess is not None and excess > policy.min_harm
-    severe = harm and lost and _below_chance(node)
+    severe = harm and lost and _contradicted(node, policy)
     last = node.recent_harm[-(policy.confirm_of - 1) :] if policy.confirm_of > 1 else ()
     harmful = sum(last) + harm
     return Signs(
@@ -96,11 +98,33 @@ def _above(z: float | None, threshold: float) -> bool:
     return z is not None and z > threshold
 
 
-def _below_chance(node: NodeEvidence) -> bool:
-    """Without classes (a language model) there is no chance level: the loss alone says it."""
-    if node.balanced_accuracy is None or node.chance is None:
+def _contradicted(node: NodeEvidence, policy: AdaptationPolicy) -> bool:
+    """Whether a node that loses more than by knowing nothing does no better than guessing.
+
+    Below chance it does not; nor where the window is too small to tell it from chance while the
+    loss is surely above the uninformed one: then many labels agree, and as many contradict.
+    Without classes (a language model) there is no chance level: the loss alone says it.
+    """
+    margin = chance_margin(node)
+    if margin is None or margin < 0:
         return True
-    return node.balanced_accuracy < node.chance
+    return margin <= policy.z_loss and _is_surely_lost(node, policy)
+
+
+def _is_surely_lost(node: NodeEvidence, policy: AdaptationPolicy) -> bool:
+    """The error is that of the rise, so it counts the base's too: a little wide."""
+    if not node.harm_z or node.base_loss is None or node.uninformed_loss is None:
+        return False
+    error = (node.loss - node.base_loss) / node.harm_z
+    return node.loss - node.uninformed_loss > policy.z_loss * error
+
+
+def chance_margin(node: NodeEvidence) -> float | None:
+    """Return how far the balanced accuracy is above guessing, in standard errors of guessing."""
+    if node.balanced_accuracy is None or node.chance is None:
+        return None
+    error = math.sqrt(node.chance * (1 - node.chance) / node.rows)
+    return (node.balanced_accuracy - node.chance) / error if error else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ class AdaptationPolicy(Checked):
         confirm_of: ... among the last so many.
         min_identities: distinct nodes behind an expansion, a merge or a change of rank; 2 or more.
         false_positive_rate: share of quiet windows whose z passes z_loss, and z_novelty.
-        severe_rate: share of quiet windows that seem severe: harmful, below chance and worse than
-            knowing nothing.
+        severe_rate: share of quiet windows that seem severe: harmful, no better than chance and
+            worse than knowing nothing.
         expansion_level: greatest chance, for an adapter and a review, that false alarms alone
             would look like what an expansion rests on.
         pin_level: the same for a pin.

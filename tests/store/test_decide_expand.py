@@ -82,15 +82,28 @@ def test_a_rise_that_is_sure_but_tiny_is_no_harm():
 @pytest.mark.parametrize(
     "change",
     [
-        {"balanced_accuracy": 0.6},  # difficult, not contradictory
+        {"balanced_accuracy": 0.7},  # difficult, not contradictory
+        {"balanced_accuracy": 0.6, "harm_z": 3.0},  # not surely worse than knowing nothing
         {"loss": 0.69},  # not worse than knowing nothing
         {"uninformed_loss": None},
         {"base_windows": 3},
     ],
 )
-def test_severe_means_below_chance_and_worse_than_knowing_nothing_on_a_full_base(change: dict):
+def test_severe_means_no_better_than_chance_and_worse_than_knowing_nothing(change: dict):
     (choice,) = choose(contradicted("ann", **change), contradicted("bob", **change))
     assert choice.kind == "keep"
+
+
+def test_labels_of_which_some_contradict_count_at_once_and_what_agrees_is_not_unlearned():
+    mixed = {"balanced_accuracy": 0.6, "rows": 64}  # 1.6 standard errors above guessing
+    (choice,) = choose(contradicted("ann", **mixed), contradicted("bob", **mixed))
+    assert (choice.kind, choice.target, choice.numbers["severe"]) == ("expand_adapter", "demo@7", 2)
+    mixed["rows"] = 640
+    (choice,) = choose(contradicted("ann", **mixed), contradicted("bob", **mixed))
+    assert choice.kind == "keep", "with so many rows they are surely better than guessing"
+    unsure = {"balanced_accuracy": 0.4, "rows": 64}
+    (choice,) = choose(contradicted("ann", **unsure), contradicted("bob", **unsure))
+    assert choice.target == "demo@7", "by so few rows it is not sure that the adapter misleads"
 
 
 def test_a_language_model_has_no_chance_level_its_base_loss_says_it_all():
