@@ -24,6 +24,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from continual_audit import alarms, replayed
 from continual_data import DRIFT, NODES, ROUNDS, STREAMS, Stream, Test, Window, stream
 from continual_rules import POLICIES, rules_of
 from continual_trainer import TRAINING, Ground, StreamTrainer
@@ -115,6 +116,7 @@ class Run:
             self.nodes,
             rules=rules or rules_of(cell.policy, self._concept),
         )
+        self._is_ours = cell.policy == "ours" and rules is None
         self._known: dict[tuple[str, str, int | None], float] = {}  # digest, concept, half
 
     def _concept(self, identity: str) -> str:
@@ -138,6 +140,7 @@ class Run:
                 active.append(self._active())
             worst = self._by_concept()
             look(simulation.registry)
+            audit = self._audit(simulation.registry)
             decisions = [self._told(d) for d in simulation.registry.decisions(limit=1000)]
         return {
             **vars(self.cell),
@@ -146,8 +149,14 @@ class Run:
             "decisions": decisions,
             "concepts": worst,
             "traffic": sum(node.traffic for node in self.nodes),
+            **audit,
             "seconds": round(time.perf_counter() - began, 1),
         }
+
+    def _audit(self, registry: Registry) -> dict[str, dict[str, int]]:
+        if not self._is_ours:
+            return {}
+        return {"alarms": alarms(registry), "replayed": replayed(registry)}
 
     @property
     def registry(self) -> Registry:

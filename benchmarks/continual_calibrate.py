@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 from continual import LINE, RESULTS, Cell, Course, Run, sentiment
+from continual_audit import reviews, window_signs
 from continual_data import NODES
 from continual_rules import ask_everyone, expand, head
 from continual_trainer import Ground
 from polyrank.aggregation import calibrate
 from polyrank.coordinator._rules import Rules
 from polyrank.store import AdaptationPolicy, Choice, Probe, Registry, Review, Trial
-from polyrank.store._decide_scene import signs
 
 SEEDS = range(1000, 1006)
 PARTED = 7
@@ -52,17 +52,14 @@ def part(review: Review, policy: AdaptationPolicy) -> tuple[Choice, ...]:
 def collect(registry: Registry, found: dict[str, list[float]]) -> None:
     """Gather every statistic of a run's reviews."""
     policy = AdaptationPolicy()
-    for evidence in registry.evidence(limit=1000):
-        if evidence.kind != "review":
-            continue
+    for evidence in reviews(registry):
         review = Review.from_json(evidence.payload["review"])
+        found["severe"] += [sign.severe for sign in window_signs(evidence, policy)]
         for node in review.nodes:
             values = {"z_loss": node.harm_z, "z_novelty": node.novelty_z, "z_prior": node.prior_z}
             for name, value in values.items():
                 if value is not None and node.base_windows >= policy.base_windows:
                     found[name].append(value)
-            if node.base_windows >= policy.base_windows:
-                found["severe"].append(signs(node, policy).severe)
             if review.number >= PARTED + 3:
                 found["z_pair"] += [p.gain / p.standard_error for p in node.probes]
         if GATED_FROM <= review.number < PARTED:  # afterwards each half learns apart

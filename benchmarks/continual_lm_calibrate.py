@@ -15,6 +15,7 @@ import sys
 
 import torch
 from continual import RESULTS, thresholds
+from continual_audit import reviews
 from continual_calibrate import LEVEL, collect, described, gather
 from continual_lm import THRESHOLDS, texts
 from continual_lm_states import TextGround
@@ -31,9 +32,7 @@ def collect_changes(registry: Registry, found: dict[str, list[float]]) -> None:
     """Gather all statistics, and the changes of each node's loss."""
     collect(registry, found)
     last: dict[str, float] = {}
-    for evidence in registry.evidence(limit=1000):
-        if evidence.kind != "review":
-            continue
+    for evidence in reviews(registry):
         review = Review.from_json(evidence.payload["review"])
         for node in review.nodes:
             if node.identity in last and review.number > AdaptationPolicy().base_windows:

@@ -8,7 +8,17 @@ from typing import Any
 
 from continual_data import DRIFT, NODES
 from continual_lm_data import ROUNDS, STREAMS
-from continual_tables import MOVES, Row, by_cell, delay, holm, not_worse, score, upper_rate
+from continual_tables import (
+    MOVES,
+    Row,
+    by_cell,
+    delay,
+    holm,
+    not_worse,
+    print_audit,
+    score,
+    upper_rate,
+)
 
 POLICIES = ("one", "feddrift", "ours")
 MARGIN = 0.02
@@ -24,6 +34,7 @@ def print_tables(rows: Mapping[Any, Row]) -> None:
     _print_losses(cells)
     _print_pairs(cells)
     _print_moves(cells)
+    print_audit(cells, "quiet")
 
 
 def gains(cells: Cells, name: str, policy: str) -> list[float]:

@@ -99,7 +99,9 @@ def print_tables(rows: Mapping[Any, Row]) -> None:
     _print_pairs(cells)
     _print_moves(cells)
     _print_delays(cells)
+    _print_adapters(cells)
     _print_worst(cells)
+    print_audit(cells, "quiet")
 
 
 def _print_scores(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
@@ -183,6 +185,39 @@ def delay(row: Row, at: int, until: int) -> int | None:
         if decision["kind"] in MOVES and set(decision["nodes"]) & set(MOVERS)
     ]
     return min((delay for delay in moves if 0 < delay <= until - at), default=None)
+
+
+def _print_adapters(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
+    """Print how many adapters are in use over time, one number a review."""
+    print("\nadapters at once, by review (means over the seeds); the drift comes before review "
+          f"{DRIFT + 1}")  # fmt: skip
+    for name in STREAMS:
+        for policy in ("feddrift", "ours"):
+            rows = cells.get((name, policy), {}).values()
+            if rows:
+                means = [
+                    fmean(counts) for counts in zip(*(row["active"] for row in rows), strict=True)
+                ]
+                print(f"{name:20}{policy:10}" + " ".join(f"{mean:4.1f}" for mean in means))
+
+
+def print_audit(cells: Mapping[tuple[str, str], Mapping[int, Row]], quiet: str) -> None:
+    """Print false alarms of the quiet stream, and whether the reviews decide the same again."""
+    found = [row for (_, policy), rows in cells.items() if policy == "ours"
+             for row in rows.values() if "replayed" in row]  # fmt: skip
+    if not found:
+        return
+    calm = [row["alarms"] for row in found if row["stream"] == quiet]
+    windows = sum(alarms["windows"] for alarms in calm)
+    print(f"\nfalse alarms per 100 windows of the quiet stream ({windows} windows, ours)")
+    for name in ("loss", "novelty", "labels", "any", "severe"):
+        count = sum(alarms[name] for alarms in calm)
+        rate, most = 100 * count / max(windows, 1), upper_rate(count, windows)
+        print(f"{name:10}{rate:.2f} (at most {most:.2f})")
+    reviews = sum(row["replayed"]["reviews"] for row in found)
+    same = sum(row["replayed"]["same"] for row in found)
+    print(f"\nreplay: {same} of {reviews} reviews of {len(found)} runs decide the same again, byte "
+          "for byte")  # fmt: skip
 
 
 def _print_worst(cells: Mapping[tuple[str, str], Mapping[int, Row]]) -> None:
