@@ -90,7 +90,7 @@ class AdaptationPolicy(Checked):
     max_trials: Count = 2
     provisional_age: Positive = 2
     merge_every: Positive = 3
-    merge_tolerance: Nats = 0.062
+    merge_tolerance: Nats = 0.075
     merge_confidence: Z = 0.0
     veto_rest: Count = 8
     archive_after: Positive = 2
@@ -104,7 +104,7 @@ class AdaptationPolicy(Checked):
     max_rank: Positive | None = None
     max_adapters: Positive = 8
     max_total_bytes: Bytes | None = None
-    gate_tolerance: Nats = 0.05
+    gate_tolerance: Nats = 0.063
     gate_confidence: Z = 2.33
     gate_patience: Count = 3
 

@@ -24,10 +24,10 @@ def test_a_trial_that_harms_neither_side_is_taken_over():
     assert choice.target == "demo/trials@4"
     assert choice.reason == (
         "The trial merge demo/trials@4 costs -0.01 nats to demo and 0.05 nats to demo/2 "
-        "(tolerance 0.062), judged by 2 nodes: demo/2 ends in demo."
+        "(tolerance 0.075), judged by 2 nodes: demo/2 ends in demo."
     )
     assert choice.numbers == {
-        "merge_tolerance": 0.062, "keep_loss_change": -0.01, "keep_standard_error": 0.02,
+        "merge_tolerance": 0.075, "keep_loss_change": -0.01, "keep_standard_error": 0.02,
         "keep_nodes": 1, "absorb_loss_change": 0.05, "absorb_standard_error": 0.02,
         "absorb_nodes": 1,
     }  # fmt: skip
@@ -62,7 +62,7 @@ def test_standard_errors_may_be_added_to_be_sure():
     assert choose(trials=(pair(0.04),), policy=sure)[0].kind == "keep"
     (choice,) = choose(trials=(pair(0.02),), policy=sure)
     assert choice.kind == "merge"
-    assert "(tolerance 0.062 with 2 standard errors added)" in choice.reason
+    assert "(tolerance 0.075 with 2 standard errors added)" in choice.reason
 
 
 def test_one_merge_a_review_the_least_harmful_first():
