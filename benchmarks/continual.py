@@ -190,10 +190,13 @@ class Run:
         ]
 
     def _score(self, line: str, window: Window) -> float:
-        return sum(
-            share * self._scored(f"{line}@latest", concept)
-            for concept, share in window.shares.items()
-        )
+        ref = self._served(line)
+        return sum(share * self._scored(ref, concept) for concept, share in window.shares.items())
+
+    def _served(self, line: str) -> str:
+        """Return what nodes serve: the newest version, or the one before it while that is held."""
+        names = {alias.alias for alias in self.registry.aliases(line)}
+        return f"{line}@stable" if "stable" in names else f"{line}@latest"
 
     def _scored(self, ref: str, concept: str, half: int | None = None) -> float:
         version = self.registry.version(ref)

@@ -209,11 +209,13 @@ def print_audit(cells: Mapping[tuple[str, str], Mapping[int, Row]], quiet: str) 
         return
     calm = [row["alarms"] for row in found if row["stream"] == quiet]
     windows = sum(alarms["windows"] for alarms in calm)
-    print(f"\nfalse alarms per 100 windows of the quiet stream ({windows} windows, ours)")
-    for name in ("loss", "novelty", "labels", "any", "severe"):
-        count = sum(alarms[name] for alarms in calm)
-        rate, most = 100 * count / max(windows, 1), upper_rate(count, windows)
-        print(f"{name:10}{rate:.2f} (at most {most:.2f})")
+    if windows:
+        print(f"\nfalse alarms per 100 windows of the quiet stream ({windows} windows, ours)")
+        for name in ("loss", "novelty", "labels", "any", "severe"):
+            count = sum(alarms[name] for alarms in calm)
+            print(
+                f"{name:10}{100 * count / windows:.2f} (at most {upper_rate(count, windows):.2f})"
+            )
     reviews = sum(row["replayed"]["reviews"] for row in found)
     same = sum(row["replayed"]["same"] for row in found)
     print(f"\nreplay: {same} of {reviews} reviews of {len(found)} runs decide the same again, byte "
