@@ -187,13 +187,15 @@ def test_a_conflict_gives_two_nodes_other_words_and_a_shift_takes_them_to_dialog
 def test_a_short_cell_is_scored_by_the_loss_on_test_rows(ground, pool):
     course = texts(ground)
     short = Course(**{**vars(course), "rounds": 2, "training": {"epochs": 1, "batch_size": 32}})
-    run = run_of(short, Cell("quiet", "feddrift", 0), {"texts": {"feddrift_delta": 9.0}})
+    run = run_of(short, Cell("quiet", "ours", 0), {"texts": {"policy": {"gate_tolerance": 9.0}}})
     heads: list[bytes] = []
-    row = run.measure(lambda registry: heads.append(registry.read("demo@latest")))
+    row = run.measure(lambda registry: heads.append(registry.read("demo@stable")))
     assert isinstance(run, Run)
     assert [len(scores) for scores in row["scores"]] == [6, 6]
     expected = ground.loss(decode(bytearray(heads[0])), run.stream.tests["movies"])
     assert row["scores"][-1] == pytest.approx([expected] * 6)
+    assert row["replayed"] == {"reviews": 3, "same": 3}
+    assert row["alarms"]["windows"] == 0, "no base is full yet"
 
 
 def test_a_gain_is_the_others_loss_minus_ours_from_the_drift_on():
