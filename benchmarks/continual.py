@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from continual_audit import alarms, replayed
 from continual_data import DRIFT, NODES, ROUNDS, STREAMS, Stream, Test, Window, stream
-from continual_rules import POLICIES, rules_of
+from continual_rules import HAND_DELTA, POLICIES, rules_of
 from continual_trainer import TRAINING, Ground, StreamTrainer
 from polyrank.aggregation import Adapter, decode
 from polyrank.coordinator import CoordinatorConfig
@@ -98,10 +98,17 @@ class CountedNode(SimulatedNode):
 
 
 class Run:
-    """One cell, step by step: a review, then the score of what was trained before it."""
+    """One cell, step by step: a review, then the score of what was trained before it.
+
+    Args:
+        course: what it runs on.
+        cell: which run.
+        calibrated: what a calibration found: {"policy": ..., "feddrift_delta": ...}.
+        rules: instead of the cell's policy.
+    """
 
     def __init__(
-        self, course: Course, cell: Cell, policy: dict[str, Any], rules: Rules | None = None
+        self, course: Course, cell: Cell, calibrated: Mapping[str, Any], rules: Rules | None = None
     ) -> None:
         self.cell = cell
         self.course = course
@@ -111,10 +118,11 @@ class Run:
             for i in range(NODES)
         ]
         self.place = {node.identity: i for i, node in enumerate(self.nodes)}
+        delta = calibrated.get("feddrift_delta", HAND_DELTA)
         self.simulation = Simulation(
-            config(course, cell, policy),
+            config(course, cell, calibrated.get("policy", {})),
             self.nodes,
-            rules=rules or rules_of(cell.policy, self._concept),
+            rules=rules or rules_of(cell.policy, self._concept, delta),
         )
         self._is_ours = cell.policy == "ours" and rules is None
         self._known: dict[tuple[str, str, int | None], float] = {}  # digest, concept, half
@@ -287,9 +295,9 @@ def main() -> None:
 
 def measure(given: argparse.Namespace) -> None:
     """Measure what is missing of the sentiment streams."""
-    policy = thresholds().get("policy", {})
+    calibrated = thresholds()
     course = sentiment(Ground.load(lambda text: print(text, file=sys.stderr)))
-    measure_cells(given, lambda cell: Run(course, cell, policy))
+    measure_cells(given, lambda cell: Run(course, cell, calibrated))
 
 
 def thresholds(name: str = "continual_thresholds.json") -> dict[str, Any]:

@@ -7,6 +7,7 @@ two groups at random, with an adapter each from the same version: what the paire
 merges say of these is what they say when there is nothing to find. `z_*` are the 99 % order
 statistics with a floor of 2.33, `merge_tolerance` is that of the worse side's loss change,
 `gate_tolerance` that of one node's loss change from one version to the next, first rounds left out.
+`feddrift_delta` that of the change of a node's loss from one window to its next, for FedDrift's rule.
 `severe` is the share of windows that seem severe; `severe_rate` of the policy must not be below it.
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -32,7 +33,6 @@ SEEDS = range(1000, 1006)
 PARTED = 7
 GATED_FROM = 4
 LEVEL, FLOOR = 0.01, 2.33
-Collector = Callable[[Registry, dict[str, list[float]]], object]
 
 
 def ask(review: Review, policy: AdaptationPolicy) -> tuple[Probe | Trial, ...]:
@@ -71,6 +71,18 @@ def collect(registry: Registry, found: dict[str, list[float]]) -> None:
                 found["merge_tolerance"].append(max(changes))
 
 
+def collect_changes(registry: Registry, found: dict[str, list[float]]) -> None:
+    """Gather all statistics, and the changes of each node's loss, which FedDrift's rule looks at."""
+    collect(registry, found)
+    last: dict[str, float] = {}
+    for evidence in reviews(registry):
+        review = Review.from_json(evidence.payload["review"])
+        for node in review.nodes:
+            if node.identity in last and review.number > AdaptationPolicy().base_windows:
+                found["loss_changes"].append(node.loss - last[node.identity])
+            last[node.identity] = node.loss
+
+
 def thresholds(found: dict[str, list[float]]) -> dict[str, float]:
     """Turn the statistics into settings of `AdaptationPolicy`."""
     floors = {"merge_tolerance": 0.0, "gate_tolerance": 0.0}
@@ -94,20 +106,19 @@ def main(seeds: Iterable[int] = SEEDS) -> None:
     print(json.dumps(result, indent=1))
 
 
-def gather(
-    course: Course, stream: str, seeds: Iterable[int], look: Collector = collect
-) -> dict[str, list[float]]:
-    """Run a quiet stream under each seed, and gather what `look` finds in its reviews."""
+def gather(course: Course, stream: str, seeds: Iterable[int]) -> dict[str, list[float]]:
+    """Run a quiet stream under each seed, and gather what its reviews say."""
     found: dict[str, list[float]] = defaultdict(list)
     for seed in seeds:
         run = Run(course, Cell(stream, "ours", seed), {}, Rules(ask, part, lists_all=True))
-        run.measure(lambda registry: look(registry, found))
+        run.measure(lambda registry: collect_changes(registry, found))
         print(f"seed {seed}: {len(found['z_loss'])} windows of {LINE}", file=sys.stderr)
     return found
 
 
 def described(seeds: Iterable[int], found: dict[str, list[float]]) -> dict[str, Any]:
     """Return the thresholds with what they rest on."""
+    changes = found.pop("loss_changes")
     return {
         "seeds": list(seeds),
         "level": LEVEL,
@@ -119,6 +130,7 @@ def described(seeds: Iterable[int], found: dict[str, list[float]]) -> dict[str, 
         },
         "severe": sum(found["severe"]) / len(found["severe"]),
         "policy": thresholds(found),
+        "feddrift_delta": round(calibrate(changes, level=LEVEL, floor=0.0), 3),
     }
 
 

@@ -20,8 +20,6 @@ from continual import RESULTS, Cell, Course, Run, arguments, measure_cells, meas
 from continual_lm_data import ROUNDS, STREAMS, stream
 from continual_lm_states import TextGround
 from continual_lm_trainer import TRAINING, TextTrainer
-from continual_rules import FEDDRIFT_DELTA, FedDrift
-from polyrank.coordinator._rules import Rules
 
 POLICIES = ("one", "feddrift", "ours")
 THRESHOLDS = "continual_lm_thresholds.json"
@@ -42,11 +40,7 @@ def texts(ground: TextGround) -> Course:
 
 def run_of(course: Course, cell: Cell, found: dict[str, Any]) -> Run:
     """Return the run of a cell, with the thresholds for its kind of rows."""
-    own = found.get("verdicts" if cell.stream == "conflict" else "texts", {})
-    rules: Rules | None = None
-    if cell.policy == "feddrift":
-        rules = FedDrift(delta=own.get("feddrift_delta", FEDDRIFT_DELTA)).rules()
-    return Run(course, cell, own.get("policy", {}), rules)
+    return Run(course, cell, found.get("verdicts" if cell.stream == "conflict" else "texts", {}))
 
 
 def main() -> None:

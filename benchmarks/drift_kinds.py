@@ -46,7 +46,7 @@ TRAINING_SEEDS = 2000
 
 def trained(ground: Ground, seed: int, policy: dict[str, Any]) -> Adapter:
     """Return the adapter that six rounds of a quiet stream make."""
-    run = Run(sentiment(ground), Cell("quiet", "one", TRAINING_SEEDS + seed), policy)
+    run = Run(sentiment(ground), Cell("quiet", "one", TRAINING_SEEDS + seed), {"policy": policy})
     with run.simulation as simulation:
         simulation.run(until=lambda: run.reviews > DRIFT)
         return decode(bytearray(simulation.registry.read(f"{LINE}@latest")))
