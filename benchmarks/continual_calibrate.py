@@ -7,7 +7,7 @@ two groups at random, with an adapter each from the same version: what the paire
 merges say of these is what they say when there is nothing to find. `z_*` are the 99 % order
 statistics with a floor of 2.33, `merge_tolerance` is that of the worse side's loss change,
 `gate_tolerance` that of one node's loss change from one version to the next, first rounds left out.
-`feddrift_delta` that of the change of a node's loss from one window to its next, for FedDrift's rule.
+`feddrift_delta` that of the change of a node's loss from one window to its next.
 `severe` is the share of windows that seem severe; `severe_rate` of the policy must not be below it.
 """
 
@@ -72,7 +72,7 @@ def collect(registry: Registry, found: dict[str, list[float]]) -> None:
 
 
 def collect_changes(registry: Registry, found: dict[str, list[float]]) -> None:
-    """Gather all statistics, and the changes of each node's loss, which FedDrift's rule looks at."""
+    """Gather all statistics, and what FedDrift's rule looks at: how each node's loss changes."""
     collect(registry, found)
     last: dict[str, float] = {}
     for evidence in reviews(registry):

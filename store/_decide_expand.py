@@ -170,28 +170,26 @@ def _start(scene: Scene, adapter: str, group: list[Signs], scores: list[_Score])
     """Return the version that the new adapter starts from.
 
     That is the best for the group, the present one where no other gains `min_gain`. But where the
-    labels contradict what the present one has learned and no stored one does better than knowing
-    nothing, it is the root's version 0, which has learned nothing.
+    present one misleads and no stored one does better than knowing nothing, it is the root's
+    version 0, which has learned nothing.
     """
     best = scores[0] if scores and scores[0].gain >= scene.policy.min_gain else None
     informed = any(score.excess is not None and score.excess < 0 for score in scores)
-    if _contradicted(group, scene.policy) and not informed:
+    if _misled(group, scene.policy) and not informed:
         return f"{scene.review.family}@0"
     name = best.adapter if best else adapter
     return f"{name}@{scene.members[name].version}"
 
 
-def _contradicted(group: list[Signs], policy: AdaptationPolicy) -> bool:
-    """Whether the group surely does worse than guessing; without classes, than the uninformed loss.
+def _misled(group: list[Signs], policy: AdaptationPolicy) -> bool:
+    """Whether the group surely does worse than guessing.
 
-    Where it is not sure, part of what was learned holds, and to unlearn the rest takes fewer rounds
-    than to learn all anew.
+    Where that is not sure, part of what was learned holds, and to unlearn the rest takes fewer
+    rounds than to learn all anew. So it is with a language model, which has no chance level: a few
+    contradicted tokens make most of its loss.
     """
     margins = [margin for sign in group if (margin := chance_margin(sign.node)) is not None]
-    if margins:
-        return median(margins) < -policy.z_loss
-    excess = _median([sign.excess for sign in group if sign.excess is not None])
-    return excess is not None and excess > 0
+    return bool(margins) and median(margins) < -policy.z_loss
 
 
 def _expand(
