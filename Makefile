@@ -58,6 +58,7 @@ bench: setup  ## the benchmarks; tables are printed, JSON goes to benchmarks/res
 	@$(BIN)/python benchmarks/continual_scale.py --json benchmarks/results/continual_scale.json
 	@$(BIN)/python benchmarks/continual.py
 	@$(BIN)/python benchmarks/continual_lm.py
+	@$(BIN)/python benchmarks/continual_lm.py --streams conflict --seeds 8
 
 soak: setup  ## the whole crash matrix and other long runs
 	@$(BIN)/python -m pytest -m soak $(ARGS)

@@ -1,6 +1,7 @@
 """Continual adaptation of a language model, measured: streams of texts, loss per token.
 
     python benchmarks/continual_lm.py                # all cells that are missing, then the table
+    python benchmarks/continual_lm.py --streams conflict --seeds 8    # more pairs of one stream
     python benchmarks/continual_lm.py --tables       # only print what has been measured
 
 The same federation, driver and reviews as in `continual.py`, with six nodes, 12 rounds, SmolLM2 and
