@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -60,6 +62,9 @@ def demo(
     with interruptible():
         try:
             seen = _run(plan, layout, wanted, progress, keep=keep)
+        except KeyboardInterrupt:
+            progress.say(f"nothing runs any more; what was made until now is in {layout.root}")
+            raise
         except DemoError as error:
             _show_log(error)
             raise
@@ -98,7 +103,7 @@ def _run(plan: DemoPlan, layout: Layout, rounds: int, progress: Progress, *, kee
     prepare(plan, layout, ports, rounds, progress.say, story=bool(plan.story))
     address = f"grpc://127.0.0.1:{ports.registry}"
     progress.say(f"starting the daemon and {len(plan.nodes)} nodes; everything is in {layout.root}")
-    with Programs(child_environment(len(plan.nodes))) as programs:
+    with Programs(child_environment(len(plan.nodes))) as programs, _told(progress):
         daemon = programs.start(
             "daemon", ["up", "--config", str(layout.daemon_config)], layout.log("daemon")
         )
@@ -120,6 +125,16 @@ def _run(plan: DemoPlan, layout: Layout, rounds: int, progress: Progress, *, kee
         if keep:
             programs.release(daemon)
     return _Seen(scene, address, daemon if keep else None, ending)
+
+
+@contextlib.contextmanager
+def _told(progress: Progress) -> Generator[None]:
+    """Say at once that an interrupt was heard: it takes seconds until all children have ended."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress.say("interrupted: stopping the nodes and the daemon")
+        raise
 
 
 def _story(

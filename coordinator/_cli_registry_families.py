@@ -162,14 +162,7 @@ def undo(
 
 
 def force(
-    kind: Annotated[
-        Forced,
-        typer.Argument(
-            metavar="KIND",
-            help="reroute, expand_adapter, merge, archive, pin, expand_rank, shrink_rank, "
-            "rollback.",
-        ),
-    ],
+    kind: Annotated[Forced, typer.Argument(metavar="KIND", help="What to do.")],
     adapter: Annotated[
         str, typer.Argument(metavar="ADAPTER", help="The member that nodes leave, or that goes on.")
     ],
@@ -184,7 +177,10 @@ def force(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decide by yourself: recorded as yours, carried out by the daemon before the next round."""
+    """Decide by yourself: recorded as yours, carried out by the daemon before the next round.
+
+    KIND is one of reroute, expand_adapter, merge, archive, pin, expand_rank, shrink_rank, rollback.
+    """
     from ..store import Choice
 
     with open_registry(url) as source:

@@ -138,7 +138,7 @@ def result(
         "data_dir": str(layout.root),
         "registry": registry,
         "daemon_pid": daemon_pid,
-        "commands": commands(layout, registry, last),
+        "commands": commands(layout, registry, last, is_told=bool(plan.story)),
     }
 
 
@@ -171,20 +171,25 @@ def own_adapter(layout: Layout, domain: str) -> Path:
     return layout.node_state(domain) / "latest"
 
 
-def commands(layout: Layout, registry: str, last: int) -> list[str]:
-    """Return commands that explore the outcome and work as they are."""
-    base = [program(), "registry"]
+def commands(layout: Layout, registry: str, last: int, *, is_told: bool = False) -> list[str]:
+    """Return commands that explore the outcome and work as they are; more after the story."""
     where = ["--registry", registry]
     export = str(layout.root / f"{ADAPTER}-v{last}")
     calls: list[list[str]] = [
-        ["versions", ADAPTER],
-        ["show", f"{ADAPTER}@{last}"],
-        ["metrics", f"{ADAPTER}@stable"],
-        ["lineage", f"{ADAPTER}@stable"],
-        ["contributions", ADAPTER],
-        ["export", f"{ADAPTER}@stable", export],
+        ["registry", "versions", ADAPTER],
+        ["registry", "show", f"{ADAPTER}@{last}"],
+        ["registry", "metrics", f"{ADAPTER}@stable"],
+        ["registry", "lineage", f"{ADAPTER}@stable"],
+        ["registry", "contributions", ADAPTER],
+        ["registry", "export", f"{ADAPTER}@stable", export],
     ]
-    return [shlex.join([*base, *call, *where]) for call in calls]
+    if is_told:
+        calls += [
+            ["registry", "families"],
+            ["registry", "decisions", "--replay"],
+            ["report", "--output", str(layout.report)],
+        ]
+    return [shlex.join([program(), *call, *where]) for call in calls]
 
 
 def program() -> str:

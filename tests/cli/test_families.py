@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from polyrank.coordinator._cli_registry_families import Forced, force
 from polyrank.store import (
     AdaptationPolicy,
     MemberEvidence,
@@ -14,6 +15,7 @@ from polyrank.store import (
     Review,
     decide,
 )
+from polyrank.store._decide_choice import ChoiceKind
 
 POLICY = AdaptationPolicy()
 
@@ -142,9 +144,25 @@ def test_an_operator_names_the_rank_of_a_change(run, family, server) -> None:
     assert (payload["kind"], payload["numbers"]) == ("expand_rank", {"new_rank": 16})
 
 
+def test_an_operator_sends_a_stable_version_back(run, family, server) -> None:
+    where = ("--registry", server.url)
+    done = run("registry", "force", "rollback", "demo", "--target", "demo@0", "--json", *where)
+    assert (done.code, done.err) == (0, "")
+    decision = json.loads(done.out)["decision"]
+    assert (decision["kind"], decision["state"]) == ("rollback", "approved")
+    assert decision["payload"]["target"] == decision["subject"] == "demo@0"
+    assert decision["number"] in [d.number for d in family.open_decisions("demo")]
+
+
+def test_every_choice_that_changes_something_can_be_forced_and_is_in_the_help() -> None:
+    assert set(Forced) == set(get_args(ChoiceKind)) - {"keep", "hold"}
+    assert all(kind in (force.__doc__ or "") for kind in Forced)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("hold", "demo", "--target", "demo@1"),
         ("merge", "nobody", "--absorb", "demo"),
         ("reroute", "demo", "--nodes", "no such node"),
         ("keep", "demo"),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 from polyrank.aggregation import Adapter
 from polyrank.client import TrainResult
 from polyrank.client._versions import Versions
 from polyrank.store import Decision, Ledger, open_ledger, replays
 
 from .family_world import WARM_UP, World
-from .test_reviews import PowerCut, cut_the_power_after
+from .test_reviews import PowerCut, cut_after_each
+from .toy_stream import ToyStream
 
 
 @pytest.fixture
@@ -78,38 +79,124 @@ def test_mode_record_has_no_gates(ledger: Ledger) -> None:
     assert not world.gates()
 
 
+def go_on(world: GatedWorld) -> None:
+    """Get to the next review, with a new driver for each one that dies."""
+    goal = world.reviews + 1
+    while world.reviews < goal or world.open_decisions():
+        try:
+            world.review(goal - world.reviews)
+        except PowerCut:
+            world.restart()
+
+
+def outcome(world: GatedWorld) -> dict[str, Any]:
+    """What is on record of a line and of what was decided about it."""
+    registry = world.ledger.registry
+    return {
+        "versions": {v.number: v.digest for v in registry.versions("line").items},
+        "stable": [(c.number, c.reason) for c in registry.alias_history("line", "stable")],
+        "candidate": world.aliases()["candidate"],
+        "decisions": [(d.kind, d.subject, d.state, d.reason) for d in registry.decisions()],
+        "held": registry.members("line")[0].payload["held"],
+        "reviews": world.reviews,
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> Iterator[tuple[GatedWorld, dict[int, dict[str, Any]]]]:
+    """A spoilt version until training has recovered; and what was on record after each review."""
+    with open_ledger("memory://") as opened:
+        world = GatedWorld(opened)
+        world.review(WARM_UP)
+        world.spoil("eve")
+        seen: dict[int, dict[str, Any]] = {}
+        while world.aliases()["stable"] <= WARM_UP:
+            world.review()
+            seen[world.reviews] = outcome(world)
+            assert world.reviews < 12, "it never recovered"
+        yield world, seen
+
+
 def test_a_spoilt_version_is_held_with_its_cause_until_training_has_recovered(
-    ledger: Ledger,
+    undisturbed: tuple[GatedWorld, dict[int, dict[str, Any]]],
 ) -> None:
-    world = GatedWorld(ledger)
-    world.review(WARM_UP)
-    world.spoil("eve")
-    world.review()
-    spoilt = ledger.registry.version("line@latest").number
-    held = world.only("hold")
-    assert world.aliases() == {"stable": spoilt - 1, "candidate": spoilt}
-    assert (held.subject, held.state) == (f"line@{spoilt}", "recorded")
+    world, seen = undisturbed
+    held = world.decisions("hold")[0]
+    spoilt = int(held.subject.partition("@")[2])
+    first = seen[WARM_UP + 1]
+    assert (first["stable"][-1][0], first["candidate"]) == (spoilt - 1, spoilt)
+    assert held.state == "recorded"
     assert f"against line@{spoilt - 1}" in held.reason
     assert not world.decisions("expand_adapter", "reroute"), "the data are as they were"
-    while world.aliases()["stable"] < spoilt:
-        world.review()
-        assert world.reviews < 12, "it never recovered"
-    served = ledger.registry.alias_history("line", "stable")
+    registry = world.ledger.registry
+    served = registry.alias_history("line", "stable")
     assert any(change.number > spoilt and "tolerance" in change.reason for change in served)
-    for evidence in ledger.registry.evidence(limit=1000):
+    for evidence in registry.evidence(limit=1000):
         own = [d.payload for d in world.decisions() if evidence.number in d.evidence]
         assert evidence.kind != "review" or replays(evidence.payload, own)
 
 
-def test_domains_are_what_the_nodes_cards_say(ledger: Ledger) -> None:
+def test_a_crash_after_any_write_of_a_hold_changes_nothing_of_its_outcome(
+    undisturbed: tuple[GatedWorld, dict[int, dict[str, Any]]],
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = GatedWorld(ledger)
+    world.review(WARM_UP)
+    world.spoil("eve")
+    registry = ledger.registry
+    world.simulation.run(until=lambda: registry.version("line@latest").number == WARM_UP)
+    calls = {"record_review", "plan_round", "move_round", "put_task", "accept", "commit_round"}
+    cuts = cut_after_each(ledger, monkeypatch, sorted(calls))
+    for review in (WARM_UP + 1, WARM_UP + 2):
+        go_on(world)
+        assert outcome(world) == undisturbed[1][review]
+    assert set(cuts) == calls
+
+
+class Marked(ToyStream):
+    """A stream whose last feature says which of two domains it is of."""
+
+    is_film = False
+
+    def _draw(self) -> None:
+        super()._draw()
+        self._x[:, -1] = 3.0 * self.is_film
+
+
+def test_what_harms_one_domain_alone_is_held_with_that_domain_as_its_cause(
+    ledger: Ledger,
+) -> None:
     world = GatedWorld(ledger)
     for name, domain in zip(world.nodes, ["news"] * 2 + ["films"] * 3 + ["\x00"], strict=True):
-        config = world.nodes[name].config
-        object.__setattr__(config, "tags", {"domain": domain})
+        world.streams[name].__class__ = Marked
+        world.streams[name].is_film = domain == "films"  # type: ignore[attr-defined]
+        world.streams[name].drift()
+        object.__setattr__(world.nodes[name].config, "tags", {"domain": domain})
     world.review(4)
     (gate,) = world.gates()
     names = {d["name"]: d["identities"] for d in gate["domains"]}
-    assert names == {"news": 2, "films": 3, world.nodes["fay"].identity: 1}
+    fay = world.nodes["fay"].identity
+    assert names == {"news": 2, "films": 3, fay: 1}, "domains are what the nodes' cards say"
+    stable, honest = world.aliases()["stable"], world.streams["eve"].train
+
+    def train(task: Any) -> TrainResult:
+        found = honest(task)
+        dense = {key: value.clone() for key, value in found.adapter.dense.items()}
+        dense["head.weight"][:, -1] += torch.tensor([-60.0, 60.0])
+        return TrainResult(Adapter(found.adapter.factors, dense), 80, found.metrics)
+
+    world.streams["eve"].train = train  # type: ignore[method-assign]
+    world.review()
+    assert world.aliases() == {"stable": stable, "candidate": stable + 1}
+    held = world.only("hold")
+    assert held.subject == f"line@{stable + 1}"
+    assert "costs 1 of 3 domains" in held.reason
+    assert "films loses" in held.reason
+    (gate,) = world.gates()
+    lost = {d["name"]: d["loss_change"] for d in gate["domains"]}
+    assert lost["films"] > 1 > 0 > max(lost["news"], lost[fay]), "the others gained by it"
+    assert [d.kind for d in world.decisions()] == ["hold"]
 
 
 def lie(world: World, name: str) -> None:
@@ -187,26 +274,16 @@ def test_labels_that_contradict_take_no_version_back(ledger: Ledger) -> None:
     assert not world.decisions("rollback")
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        "roll_back",
-        "settle",
-        *(pytest.param(c, marks=pytest.mark.soak) for c in ("record_review", "put_task")),
-    ],
-)
-def test_a_crash_at_any_step_of_a_rollback_changes_nothing_of_its_outcome(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, call: str
+def test_a_crash_after_any_write_of_a_rollback_changes_nothing_of_its_outcome(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = GatedWorld(ledger)
     bad = degrade(world)
-    cuts = cut_the_power_after(ledger, monkeypatch, call)
-    with contextlib.suppress(PowerCut):
-        world.review()
-    assert cuts == [call], "the power was never cut"
-    world.restart()
-    while not world.decisions("rollback"):
-        world.review()
-    world.simulation.run(until=lambda: not world.open_decisions())
+    calls = ("put_task", "record_review", "roll_back", "settle")
+    cuts = cut_after_each(ledger, monkeypatch, calls)
+    while not (found := world.decisions("rollback")) or found[0].state != "carried_out":
+        go_on(world)
+        assert world.reviews < WARM_UP + 4, "it never went back"
+    assert cuts == list(calls)
     assert world.only("rollback").state == "carried_out"
     assert world.aliases()["stable"] == bad - 1

@@ -12,7 +12,7 @@ from polyrank.coordinator._report_time import Timeline
 from polyrank.store import Ledger, open_ledger, replays
 
 from .rank_world import RankWorld
-from .test_reviews import PowerCut
+from .test_reviews import PowerCut, cut_after_each
 
 QUICK = {"rank_flat_rounds": 2, "rank_every": 2}
 WRITES = (
@@ -143,7 +143,7 @@ def test_a_driver_that_dies_after_any_write_of_a_trial_makes_what_another_makes(
     world.review()
     while world.member()[1].ranks.flat < QUICK["rank_flat_rounds"] - 1:
         world.review()  # the next one asks for the trial
-    cuts = _cut_after_each(ledger, monkeypatch)
+    cuts = cut_after_each(ledger, monkeypatch, WRITES)
     for _ in range(60):
         try:
             world.review()
@@ -164,24 +164,3 @@ def made(ledger: Ledger) -> list[Any]:
         for name in ("line", "line/rank-trials")
         for v in ledger.registry.versions(name).items
     ]
-
-
-def _cut_after_each(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Cut the power right after the first call of each write; return what was cut."""
-    cuts: list[str] = []
-
-    def cutting(call: str) -> Any:
-        real = getattr(type(ledger), call)
-
-        def cut(self: Ledger, *args: Any, **values: Any) -> Any:
-            found = real(self, *args, **values)
-            if call not in cuts:
-                cuts.append(call)
-                raise PowerCut(call)
-            return found
-
-        return cut
-
-    for call in WRITES:
-        monkeypatch.setattr(type(ledger), call, cutting(call))
-    return cuts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,29 @@ def cut_the_power_after(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, call: s
         return found
 
     monkeypatch.setattr(type(ledger), call, cut)
+    return cuts
+
+
+def cut_after_each(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, calls: Sequence[str]
+) -> list[str]:
+    """Cut the power right after the first call of each write; return what was cut."""
+    cuts: list[str] = []
+
+    def cutting(call: str) -> Any:
+        real = getattr(type(ledger), call)
+
+        def cut(self: Ledger, *args: Any, **values: Any) -> Any:
+            found = real(self, *args, **values)
+            if self is ledger and call not in cuts:
+                cuts.append(call)
+                raise PowerCut(call)
+            return found
+
+        return cut
+
+    for call in calls:
+        monkeypatch.setattr(type(ledger), call, cutting(call))
     return cuts
 
 

@@ -14,9 +14,17 @@ from polyrank.coordinator._round_actions import (
     PlanRound,
     PublishInitial,
     SendTask,
+    ServeVersion,
     Wait,
 )
-from polyrank.coordinator._round_view import LineView, Policy, RoundView, TaskView, WaitingView
+from polyrank.coordinator._round_view import (
+    LineView,
+    Policy,
+    RoundView,
+    Served,
+    TaskView,
+    WaitingView,
+)
 from polyrank.coordinator._rounds import decide
 
 NOW = 1000.0
@@ -170,3 +178,38 @@ def test_a_newcomer_trains_once_it_has_evaluated_unless_no_round_starts_without_
     alone = replace(POLICY, min_nodes=1, quorum=1)
     only = view(policy=alone, nodes=frozenset({"new"}), newcomers=frozenset({"new"}))
     assert decide(only, NOW) == [PlanRound("line", 1, 0, ("new",))]
+
+
+STABLE = Served(3, "d3", missing=NODES, keepers=frozenset({"ann"}))
+RESTING = {"policy": replace(POLICY, rounds=3), "head": 3, "round": opened(state="committed")}
+
+
+def test_who_does_not_serve_the_stable_version_is_brought_it_with_bytes_unless_it_has_them():
+    found = decide(view(served=STABLE, **RESTING), NOW)
+    assert found == [
+        ServeVersion("line", 3, "ann", with_bytes=False),
+        ServeVersion("line", 3, "bob", with_bytes=True),
+    ]
+
+
+def test_nobody_is_served_before_a_version_is_stable_or_while_that_may_move():
+    everyone = replace(STABLE, missing=frozenset())
+    for fields in ({}, {"served": STABLE, "may_serve": False}, {"served": everyone}):
+        assert decide(view(**RESTING, **fields), NOW) == [Wait("line", None)]
+    alone = view(served=STABLE, **RESTING | {"nodes": frozenset({"bob"})})
+    assert [a.identity for a in decide(alone, NOW)] == ["bob"], "who is away is left alone"
+
+
+def test_serving_waits_for_the_rounds_own_steps_and_for_a_nodes_training_or_evaluation():
+    started = decide(view(served=STABLE, head=3), NOW)
+    assert started == [PlanRound("line", 1, 3, ("ann", "bob"))], "training brings it too"
+    evaluating = TaskView("e", "evaluate", 1, "ann", True, in_flight=True)
+    training = task("ann", in_flight=True)
+    probing = TaskView("p", "probe", 1, "ann", True, in_flight=True)
+    for held, served in ((evaluating, ["bob"]), (training, ["bob"]), (probing, ["ann", "bob"])):
+        base = {**RESTING, "round": opened(deadline_at=None)}
+        found = decide(view(served=STABLE, tasks=(held, task("x", in_flight=True)), **base), NOW)
+        assert [a.identity for a in found if isinstance(a, ServeVersion)] == served
+    elsewhere = replace(opened(deadline_at=None), cohort=("bob",))
+    late = view(served=STABLE, tasks=(training,), **{**RESTING, "round": elsewhere})
+    assert [a.identity for a in decide(late, NOW) if isinstance(a, ServeVersion)] == ["ann", "bob"]

@@ -255,7 +255,7 @@ def test_the_printed_commands_work_as_they_are(
     _finished(world)
     for where in (address, f"sqlite:///{tmp_path / 'registry.db'}"):
         layout = Layout(tmp_path / where[:4])
-        for command in commands(layout, where, 1):
+        for command in commands(layout, where, 1, is_told=True):
             parts = shlex.split(command)
             assert parts[0].endswith("polyrank")
             with pytest.raises(SystemExit) as ended:
@@ -263,6 +263,7 @@ def test_the_printed_commands_work_as_they_are(
             assert ended.value.code == 0, command
             assert capsys.readouterr().out
         assert (layout.root / "demo-v1" / "adapter_model.safetensors").exists()
+        assert layout.report.exists()
 
 
 def test_the_program_is_called_by_a_path_that_leads_to_it(monkeypatch: pytest.MonkeyPatch):

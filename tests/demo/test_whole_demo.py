@@ -80,15 +80,17 @@ def test_a_kept_daemon_answers_until_it_is_stopped(tmp_path: Path, minilm_dir: P
 
 def test_an_interrupted_demo_leaves_nothing_running(tmp_path: Path, minilm_dir: Path):
     folder = tmp_path / "demo"
-    with _running(folder) as demo:
-        until = time.monotonic() + 120
-        while not (folder / "nodes" / "amazon" / "state" / "node.key").exists():
-            assert demo.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.5)
+    with _running(folder, stderr=subprocess.PIPE) as demo:
+        assert demo.stderr is not None
+        for line in demo.stderr:
+            if "round 2: update 1" in line:
+                break
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(60) == 130
-    _wait_for_silence(folder)
+        _, said = demo.communicate(timeout=60)
+        assert demo.returncode == 130
+    assert "interrupted: stopping the nodes and the daemon" in said
+    assert said.endswith(f"nothing runs any more; what was made until now is in {folder}\n")
+    assert _processes_naming(folder) == []
 
 
 def test_a_node_that_dies_ends_the_demo_with_its_log(tmp_path: Path, minilm_dir: Path):
