@@ -6,14 +6,27 @@ import contextlib
 import threading
 from collections.abc import Generator
 from datetime import UTC, datetime
+from typing import cast
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Table, bindparam, func, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ._engine import BUSY_SECONDS, for_reading, for_writing, is_busy
 from ._errors import Closed, Conflict, StaleEpoch, StorageFailure, StoreBusy
 from ._tables import CounterRow, DriverRow
+
+# Made once, and of the tables alone: they are part of every write, where making a statement anew
+# and loading a row by it costs more than the database does.
+_COUNTERS = cast("Table", CounterRow.__table__).c
+_TURN = select(_COUNTERS.value).where(_COUNTERS.name == "events").with_for_update()
+_NEXT = (
+    update(cast("Table", CounterRow.__table__))
+    .where(_COUNTERS.name == bindparam("counter"))
+    .values(value=_COUNTERS.value + 1)
+    .returning(_COUNTERS.value)
+)
+_EPOCH = select(func.max(cast("Table", DriverRow.__table__).c.epoch))
 
 
 def now() -> datetime:
@@ -48,7 +61,7 @@ class Database:
         """
         with self._session(writes=True) as session:
             # One row that every writer locks first: writers take turns in every database.
-            session.get_one(CounterRow, "events", with_for_update=True)
+            session.connection().execute(_TURN).scalar_one()
             if epoch is not None:
                 check_epoch(session, epoch)
             yield session
@@ -80,17 +93,18 @@ class Database:
             raise StorageFailure(self.url, str(error).splitlines()[0]) from error
 
     def close(self) -> None:
-        """Close all connections and wake the watches."""
+        """Close all connections and wake the watches; once is enough."""
         with self._turn:
-            self.closed = True
-            self._engine.dispose()
+            if not self.closed:
+                self.closed = True
+                self._engine.dispose()
         with self.changed:
             self.changed.notify_all()
 
 
 def current_epoch(session: Session) -> int:
     """Return the newest epoch, 0 before the first."""
-    return session.scalar(select(func.max(DriverRow.epoch))) or 0
+    return session.connection().scalar(_EPOCH) or 0
 
 
 def check_epoch(session: Session, epoch: int) -> None:
@@ -102,6 +116,4 @@ def check_epoch(session: Session, epoch: int) -> None:
 
 def next_number(session: Session, counter: str) -> int:
     """Return the counter's next number; gap-free, since a rollback takes it back."""
-    row = session.get_one(CounterRow, counter, with_for_update=True)
-    row.value += 1
-    return row.value
+    return session.connection().execute(_NEXT, {"counter": counter}).scalar_one()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session, selectinload
 
 from ._errors import NotFound
 from ._names import LATEST, parse_ref
@@ -19,10 +19,36 @@ from ._tables import (
     VersionRow,
 )
 
+# Made once: they are part of nearly every call, and to make them anew, or to have Session.get()
+# make them, costs more than to execute them.
+_ADAPTER = select(AdapterRow).where(AdapterRow.name == bindparam("name"))
+_ADAPTER_ID = select(AdapterRow.id).where(AdapterRow.name == bindparam("name"))
+_VERSION = select(VersionRow).where(
+    VersionRow.adapter_id == bindparam("adapter"), VersionRow.number == bindparam("number")
+)
+_ALIAS = select(AliasRow).where(
+    AliasRow.adapter_id == bindparam("adapter"), AliasRow.alias == bindparam("alias")
+)
+_ROUND = select(RoundRow).where(
+    RoundRow.adapter_id == bindparam("adapter"), RoundRow.number == bindparam("number")
+)
+_ROUND_START = select(RoundRow.state, RoundRow.start_number).where(
+    RoundRow.adapter_id == bindparam("adapter"), RoundRow.number == bindparam("number")
+)
+WITH_PARTS = (
+    selectinload(VersionRow.parents),
+    selectinload(VersionRow.tags),
+    selectinload(VersionRow.published_metrics),
+)
+"""Options of a query whose versions become records: their parts in one query each, for all."""
+
+_TASK = select(TaskRow).where(TaskRow.key == bindparam("key"))
+_CONTRIBUTION = select(ContributionRow).where(ContributionRow.task_key == bindparam("key"))
+
 
 def adapter_row(session: Session, name: str) -> AdapterRow:
     """Return an adapter; raise NotFound."""
-    row = session.scalar(select(AdapterRow).where(AdapterRow.name == name))
+    row = session.scalar(_ADAPTER, {"name": name})
     if row is None:
         raise NotFound("adapter", name)
     return row
@@ -30,14 +56,20 @@ def adapter_row(session: Session, name: str) -> AdapterRow:
 
 def adapter_id(session: Session, name: str | None) -> int | None:
     """Return an adapter's key, None for None; raise NotFound."""
-    return None if name is None else adapter_row(session, name).id
+    return None if name is None else known_id(session, name)
+
+
+def known_id(session: Session, name: str) -> int:
+    """Return an adapter's key; raise NotFound."""
+    found = session.scalar(_ADAPTER_ID, {"name": name})
+    if found is None:
+        raise NotFound("adapter", name)
+    return found
 
 
 def version_row(session: Session, adapter: AdapterRow, number: int) -> VersionRow:
     """Return an adapter's version; raise NotFound."""
-    row = session.scalar(
-        select(VersionRow).where(VersionRow.adapter_id == adapter.id, VersionRow.number == number)
-    )
+    row = session.scalar(_VERSION, {"adapter": adapter.id, "number": number})
     if row is None:
         raise NotFound("version", f"{adapter.name}@{number}")
     return row
@@ -45,7 +77,7 @@ def version_row(session: Session, adapter: AdapterRow, number: int) -> VersionRo
 
 def alias_row(session: Session, adapter: AdapterRow, alias: str) -> AliasRow | None:
     """Return what an alias names now, None if it names nothing."""
-    return session.get(AliasRow, (adapter.id, alias))
+    return session.scalar(_ALIAS, {"adapter": adapter.id, "alias": alias})
 
 
 def survivor_row(session: Session, adapter: AdapterRow) -> AdapterRow:
@@ -91,7 +123,7 @@ def resolve(session: Session, ref: str) -> VersionRow:
 
 def round_row(session: Session, adapter: AdapterRow, number: int) -> RoundRow:
     """Return an adapter's round; raise NotFound."""
-    row = session.get(RoundRow, (adapter.id, number))
+    row = session.scalar(_ROUND, {"adapter": adapter.id, "number": number})
     if row is None:
         raise NotFound("round", f"{adapter.name} round {number}")
     return row
@@ -99,11 +131,7 @@ def round_row(session: Session, adapter: AdapterRow, number: int) -> RoundRow:
 
 def round_start(session: Session, adapter: AdapterRow, number: int) -> tuple[str, int]:
     """Return a round's state and the version it starts from, without its plan; raise NotFound."""
-    found = session.execute(
-        select(RoundRow.state, RoundRow.start_number).where(
-            RoundRow.adapter_id == adapter.id, RoundRow.number == number
-        )
-    ).one_or_none()
+    found = session.execute(_ROUND_START, {"adapter": adapter.id, "number": number}).one_or_none()
     if found is None:
         raise NotFound("round", f"{adapter.name} round {number}")
     return found.state, found.start_number
@@ -111,15 +139,20 @@ def round_start(session: Session, adapter: AdapterRow, number: int) -> tuple[str
 
 def task_row(session: Session, key: str) -> TaskRow:
     """Return a task; raise NotFound."""
-    row = session.get(TaskRow, key)
+    row = find_task(session, key)
     if row is None:
         raise NotFound("task", key)
     return row
 
 
+def find_task(session: Session, key: str) -> TaskRow | None:
+    """Return a task, None if there is none."""
+    return session.scalar(_TASK, {"key": key})
+
+
 def contribution_row(session: Session, key: str) -> ContributionRow | None:
     """Return a task's contribution, None before it has one."""
-    return session.get(ContributionRow, key)
+    return session.scalar(_CONTRIBUTION, {"key": key})
 
 
 def decision_row(session: Session, number: int) -> DecisionRow:

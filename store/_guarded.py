@@ -129,9 +129,7 @@ class GuardedWrites(Ledger):
         """See Ledger."""
         with self._database.write(epoch) as session:
             line = None if adapter is None else adapter_row(session, adapter)
-            return _rows.event(
-                add_event(session, kind, adapter=line, subject=subject, payload=payload)
-            )
+            return add_event(session, kind, adapter=line, subject=subject, payload=payload)
 
     def record_metrics(
         self, ref: str, metrics: Mapping[str, float], *, identity: str | None = None, epoch: int
@@ -141,7 +139,7 @@ class GuardedWrites(Ledger):
         who = "" if identity is None else name_text("identity", identity)
         with self._database.write(epoch) as session:
             version = resolve(session, ref)
-            rows = add_metrics(session, version, values, identity=who)
+            records = add_metrics(session, version, values, identity=who)
             add_event(
                 session,
                 "metrics_recorded",
@@ -149,4 +147,4 @@ class GuardedWrites(Ledger):
                 subject=f"{version.adapter.name}@{version.number}",
                 payload={"identity": identity, "metrics": values},
             )
-            return [_rows.metric(row) for row in rows]
+            return records

@@ -59,7 +59,7 @@ class AdapterRow(Base):
     next_number: Mapped[int]
     created_at: Mapped[datetime]
     retired_at: Mapped[datetime | None]
-    base_model: Mapped[BaseModelRow] = relationship(lazy="joined", innerjoin=True)
+    base_model: Mapped[BaseModelRow] = relationship()
 
 
 class BlobRow(Base):
@@ -95,11 +95,10 @@ class VersionRow(Base):
         lazy="joined", innerjoin=True, foreign_keys=[adapter_id]
     )
     parents: Mapped[list[ParentRow]] = relationship(
-        lazy="selectin", order_by="ParentRow.position", foreign_keys="ParentRow.version_id"
+        order_by="ParentRow.position", foreign_keys="ParentRow.version_id"
     )
-    tags: Mapped[list[TagRow]] = relationship(lazy="selectin", order_by="TagRow.key")
+    tags: Mapped[list[TagRow]] = relationship(order_by="TagRow.key")
     published_metrics: Mapped[list[MetricRow]] = relationship(
-        lazy="selectin",
         viewonly=True,
         primaryjoin="and_(MetricRow.version_id == VersionRow.id, MetricRow.published)",
         order_by="MetricRow.name",

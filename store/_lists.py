@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from . import _rows
-from ._find import adapter_id, adapter_row, resolve
+from ._find import WITH_PARTS, adapter_id, adapter_row, known_id, resolve
 from ._names import whole
 from ._records import (
     AdapterLine,
@@ -68,7 +69,7 @@ def adapters(session: Session) -> list[AdapterLine]:
 def by_digest(session: Session, digest: str) -> list[Version]:
     """List versions of these bytes, oldest first."""
     query = select(VersionRow).where(VersionRow.digest == digest).order_by(VersionRow.id)
-    return _all(session, query, _rows.version)
+    return _all(session, query.options(*WITH_PARTS), _rows.version)
 
 
 def aliases(session: Session, adapter: str) -> list[Alias]:
@@ -121,14 +122,37 @@ def tasks(
     session: Session, adapter: str | None, round: int | None = None, state: str | None = None
 ) -> list[TaskRecord]:
     """List tasks by round, kind, identity, key."""
-    query = select(TaskRow).order_by(TaskRow.round, TaskRow.kind, TaskRow.identity, TaskRow.key)
-    if adapter is not None:
-        query = query.where(TaskRow.adapter_id == adapter_id(session, adapter))
-    if round is not None:
-        query = query.where(TaskRow.round == round)
-    if state is not None:
-        query = query.where(TaskRow.state == state)
-    return _all(session, query, _rows.task)
+    given = _given(adapter_id=adapter_id(session, adapter), round=round, state=state)
+    query = _tasks_with(tuple(given))
+    return [TaskRecord(**row) for row in session.execute(query, given).mappings()]
+
+
+def _given(**wanted: object) -> dict[str, object]:
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+# A driver reads tasks and contributions at each of its steps, and there may be hundreds: so they
+# are columns, labelled as their records' fields, and the statements are made once.
+@cache
+def _tasks_with(given: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
+    """Select tasks whose columns of these names have the values given."""
+    return (
+        select(
+            TaskRow.key,
+            TaskRow.kind,
+            func.coalesce(AdapterRow.name, "").label("adapter"),
+            TaskRow.round,
+            TaskRow.identity,
+            TaskRow.start_digest,
+            TaskRow.config_digest,
+            TaskRow.rank,
+            TaskRow.state,
+            TaskRow.created_at,
+        )
+        .outerjoin(AdapterRow, AdapterRow.id == TaskRow.adapter_id)
+        .where(*(getattr(TaskRow, name) == bindparam(name) for name in given))
+        .order_by(TaskRow.round, TaskRow.kind, TaskRow.identity, TaskRow.key)
+    )
 
 
 def contributions(
@@ -140,19 +164,41 @@ def contributions(
     counted: bool | None = None,
 ) -> list[ContributionRecord]:
     """List contributions by identity and task."""
+    given = _given(adapter_id=known_id(session, adapter), round=round, status=status)
+    query = _contributions_with(tuple(given), counted)
+    return [ContributionRecord(**row) for row in session.execute(query, given).mappings()]
+
+
+@cache
+def _contributions_with(given: tuple[str, ...], counted: bool | None) -> Select[*tuple[Any, ...]]:
+    """Select contributions whose columns of these names have the values given."""
     query = (
-        select(ContributionRow)
-        .where(ContributionRow.adapter_id == adapter_row(session, adapter).id)
+        select(
+            ContributionRow.task_key,
+            AdapterRow.name.label("adapter"),
+            ContributionRow.round,
+            ContributionRow.identity,
+            ContributionRow.status,
+            ContributionRow.reason,
+            ContributionRow.digest,
+            ContributionRow.size_bytes,
+            ContributionRow.num_examples,
+            ContributionRow.metrics,
+            ContributionRow.start_digest,
+            ContributionRow.start_number,
+            ContributionRow.rank,
+            ContributionRow.approximate,
+            ContributionRow.counted_in,
+            ContributionRow.created_at,
+        )
+        .join(AdapterRow, AdapterRow.id == ContributionRow.adapter_id)
+        .where(*(getattr(ContributionRow, name) == bindparam(name) for name in given))
         .order_by(ContributionRow.identity, ContributionRow.task_key)
     )
-    if round is not None:
-        query = query.where(ContributionRow.round == round)
-    if status is not None:
-        query = query.where(ContributionRow.status == status)
-    if counted is not None:
-        column = ContributionRow.counted_in
-        query = query.where(column.is_not(None) if counted else column.is_(None))
-    return _all(session, query, _rows.contribution)
+    if counted is None:
+        return query
+    column = ContributionRow.counted_in
+    return query.where(column.is_not(None) if counted else column.is_(None))
 
 
 def summaries(session: Session, adapter: str, round: int | None) -> list[SummaryRecord]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from . import _rows
 from ._errors import FilterError, PageTokenError
 from ._filter import parse_filter, to_sql
-from ._find import adapter_row
+from ._find import WITH_PARTS, adapter_row
 from ._json import dumps
 from ._names import whole
 from ._records import Page, Version
@@ -61,7 +61,7 @@ def _page(
         last = _last(token, scope)
         query = query.where(key < last if newest_first else key > last)
     query = query.order_by(key.desc() if newest_first else key.asc()).limit(limit + 1)
-    rows = list(session.scalars(query))
+    rows = list(session.scalars(query.options(*WITH_PARTS)))
     more = len(rows) > limit
     items = tuple(_rows.version(row) for row in rows[:limit])
     return Page(items=items, next_page_token=_token(scope, rows[limit - 1].id) if more else None)

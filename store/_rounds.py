@@ -12,7 +12,14 @@ from sqlalchemy.orm import Session
 
 from ._database import now
 from ._errors import Conflict, InvalidValue
-from ._find import adapter_row, contribution_row, round_start, task_row, version_row
+from ._find import (
+    adapter_row,
+    contribution_row,
+    find_task,
+    round_start,
+    task_row,
+    version_row,
+)
 from ._intake import Intake
 from ._json import ReadOnlyDict, freeze
 from ._names import one_of, text, whole
@@ -136,7 +143,7 @@ def move_round(
 def add_task(session: Session, task: NewTask) -> TaskRow:
     """Write a task down, once."""
     adapter = adapter_row(session, task.adapter) if task.adapter else None
-    row = session.get(TaskRow, task.key)
+    row = find_task(session, task.key)
     if row is not None:
         if _asked(row) != _asked(task) or row.adapter is not adapter:
             raise Conflict(f"task {task.key}", "the same request", "another one under this key")

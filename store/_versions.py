@@ -16,7 +16,7 @@ from ._aliases import move_alias
 from ._blobs import Blobs
 from ._database import Database
 from ._errors import Conflict
-from ._find import adapter_row, resolve, version_row
+from ._find import WITH_PARTS, adapter_row, resolve, version_row
 from ._intake import taken_in
 from ._names import text
 from ._profile import cosines
@@ -139,7 +139,9 @@ def similar(session: Session, ref: str, limit: int) -> list[Neighbour]:
     rows = {
         row.id: row
         for row in session.scalars(
-            select(VersionRow).where(VersionRow.id.in_([-key for _, key in best]))
+            select(VersionRow)
+            .where(VersionRow.id.in_([-key for _, key in best]))
+            .options(*WITH_PARTS)
         )
     }
     return [Neighbour(version=_rows.version(rows[-key]), cosine=c) for c, key in best]

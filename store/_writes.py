@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import Table, bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from . import _rows
@@ -18,7 +18,7 @@ from ._header import Header
 from ._json import EMPTY, ReadOnlyDict, freeze
 from ._names import adapter_name, name_text, text, word
 from ._profile import sketch_of
-from ._records import Parent
+from ._records import Event, MetricRecord, Parent
 from ._tables import (
     AdapterRow,
     BaseModelRow,
@@ -30,6 +30,16 @@ from ._tables import (
     VersionRow,
 )
 
+_EVENT = insert(cast("Table", EventRow.__table__))
+_NEW_BLOB = insert(cast("Table", BlobRow.__table__))
+_BLOB = select(BlobRow.digest).where(BlobRow.digest == bindparam("digest"))
+_METRICS = select(MetricRow.name, MetricRow.value, MetricRow.created_at).where(
+    MetricRow.version_id == bindparam("version_id"),
+    MetricRow.identity == bindparam("identity"),
+    MetricRow.published == bindparam("published"),
+    MetricRow.name.in_(bindparam("names", expanding=True)),
+)
+
 
 def add_event(
     session: Session,
@@ -38,18 +48,30 @@ def add_event(
     adapter: AdapterRow | None = None,
     subject: str = "",
     payload: Mapping[str, Any] = EMPTY,
-) -> EventRow:
-    """Append an event; its number is the next one when the transaction commits."""
-    row = EventRow(
+) -> Event:
+    """Append an event; its number is the next one when the transaction commits.
+
+    What the transaction has to write is written first: the event may name a new adapter.
+    """
+    session.flush()
+    event = Event(
         number=next_number(session, "events"),
         kind=word("event kind", kind),
-        adapter=adapter,
+        adapter=None if adapter is None else adapter.name,
         subject=text("event subject", subject),
         payload=freeze(payload, field="event payload"),
         created_at=now(),
     )
-    session.add(row)
-    return row
+    row = {
+        "number": event.number,
+        "kind": event.kind,
+        "adapter_id": None if adapter is None else adapter.id,
+        "subject": event.subject,
+        "payload": event.payload,
+        "created_at": event.created_at,
+    }
+    session.connection().execute(_EVENT, row)
+    return event
 
 
 def add_base_model(
@@ -125,9 +147,10 @@ def add_blob(session: Session, staged: Staged) -> None:
     The transaction of the caller holds the write lock, so no deletion can come in between.
     """
     staged.place()
-    if session.get(BlobRow, staged.digest) is None:
-        session.add(BlobRow(digest=staged.digest, size_bytes=staged.size_bytes, created_at=now()))
-        session.flush()
+    database = session.connection()
+    if database.scalar(_BLOB, {"digest": staged.digest}) is None:
+        row = {"digest": staged.digest, "size_bytes": staged.size_bytes, "created_at": now()}
+        database.execute(_NEW_BLOB, row)
 
 
 NO_TAGS = ReadOnlyDict()
@@ -220,29 +243,19 @@ def add_metrics(
     *,
     identity: str = "",
     published: bool = False,
-) -> list[MetricRow]:
+) -> list[MetricRecord]:
     """Add measured numbers; those measured before by the same identity stay as they are."""
-    names = list(metrics)
-    known = {
-        row.name: row
-        for row in session.scalars(
-            select(MetricRow).where(
-                MetricRow.version_id == version.id,
-                MetricRow.identity == identity,
-                MetricRow.published == published,
-                MetricRow.name.in_(names),
-            )
-        )
-    }
-    for name in sorted(set(names) - set(known)):
-        known[name] = MetricRow(
-            version_id=version.id,
-            name=name,
-            identity=identity,
-            published=published,
-            value=metrics[name],
-            created_at=now(),
-        )
-        session.add(known[name])
-    session.flush()
-    return [known[name] for name in sorted(known)]
+    before = {"version_id": version.id, "identity": identity, "published": published}
+    found = session.execute(_METRICS, {**before, "names": list(metrics)})
+    known = {name: (value, at) for name, value, at in found}
+    new = {name: (metrics[name], now()) for name in sorted(set(metrics) - set(known))}
+    rows = [
+        {**before, "name": name, "value": value, "created_at": at}
+        for name, (value, at) in new.items()
+    ]
+    if rows:
+        session.execute(insert(MetricRow), rows)
+    return [
+        MetricRecord(name=name, value=value, identity=identity or None, created_at=at)
+        for name, (value, at) in sorted({**known, **new}.items())
+    ]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ready_store import ready_stores as ready_stores
 
 with warnings.catch_warnings():  # flwr imports typer, which uses what click will drop
     warnings.simplefilter("ignore", DeprecationWarning)
