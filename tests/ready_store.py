@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from polyrank.store import _engine, _migrate, _sql, open_ledger
+from polyrank.store import Ledger, _engine, _migrate, _sql, open_ledger
 from sqlalchemy import Engine, event
 
 
@@ -22,6 +22,8 @@ class ReadyStores:
 
     def __init__(self, template: Path) -> None:
         open_ledger(f"sqlite:///{template}").close()
+        with closing(sqlite3.connect(template)) as ready:
+            ready.execute("PRAGMA journal_mode = DELETE")  # a copy in memory cannot have WAL
         self._template = template
         self._free: list[tuple[str, Engine]] = []
 
@@ -41,6 +43,20 @@ class ReadyStores:
             return
         with engine.connect() as connection, closing(sqlite3.connect(self._template)) as ready:
             ready.backup(connection.connection.dbapi_connection)
+
+
+class Saved:
+    """What a ledger in memory holds: its tables and its blobs, to be loaded into another."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        with ledger._database._engine.connect() as connection:  # type: ignore[attr-defined]
+            self._tables: bytes = connection.connection.dbapi_connection.serialize()
+        self._blobs = dict(ledger._blobs._blobs)  # type: ignore[attr-defined]
+
+    def load(self, ledger: Ledger) -> None:
+        with ledger._database._engine.connect() as connection:  # type: ignore[attr-defined]
+            connection.connection.dbapi_connection.deserialize(self._tables)
+        ledger._blobs._blobs.update(self._blobs)  # type: ignore[attr-defined]
 
 
 _made: list[ReadyStores] = []

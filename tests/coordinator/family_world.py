@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from polyrank.coordinator import CoordinatorConfig
 from polyrank.coordinator._simulation import Simulation
 from polyrank.coordinator._simulation_node import SimulatedNode
-from polyrank.store import Decision, Ledger
+from polyrank.store import Decision, Ledger, open_ledger
+from ready_store import Saved
 
 from .toy_stream import ToyStream
 
@@ -16,6 +19,8 @@ LINE = {"base_model": "toy", "rounds": 40, "min_nodes": 6, "deadline_seconds": 6
 # fewer windows than by default, to be quick; the toy's losses are far apart
 POLICY = {"base_windows": 3, "z_novelty": 4.0}
 WARM_UP = 5
+
+_warm: dict[str, tuple[Saved, dict[str, int]]] = {}
 
 
 class World:
@@ -31,6 +36,28 @@ class World:
         self.streams = {name: ToyStream(name) for name in NAMES}
         self.nodes = {n: self.kind(n, self.streams[n], max_rank=4) for n in NAMES}
         self.restart()
+
+    @classmethod
+    def warmed_up(cls, ledger: Ledger, mode: str = "act", **policy: object) -> Self:
+        """Make one that has had its first reviews, in which nothing drifted, and was restarted.
+
+        They are the same in many tests, so each configuration has them once. The nodes restarted
+        too: they lack the stable version, so the next review asks for it in a probe of its own.
+        """
+        world = cls(ledger, mode, **policy)
+        key = world.config.model_dump_json()
+        if key not in _warm:
+            with open_ledger("memory://") as first:
+                other = World(first, mode, **policy)
+                other.review(WARM_UP)
+                windows = {name: stream.window for name, stream in other.streams.items()}
+                _warm[key] = Saved(first), windows
+        records, windows = _warm[key]
+        records.load(ledger)
+        for name, window in windows.items():
+            world.streams[name].go_to(window)
+        world.restart()
+        return world
 
     def restart(self) -> None:
         """Begin anew from the records, as a daemon does after a crash."""
@@ -69,7 +96,8 @@ class World:
 
     def split(self) -> Decision:
         """Let two nodes' labels contradict the others', until they have their own adapter."""
-        self.review(WARM_UP)
+        if self.reviews < WARM_UP:
+            self.review(WARM_UP)
         self.flip("ann", "bob")
         for _ in range(3):
             self.review()

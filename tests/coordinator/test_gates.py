@@ -244,7 +244,6 @@ def test_nodes_that_have_lost_their_versions_score_the_stable_one_as_a_probe(
 
 def degrade(world: GatedWorld) -> int:
     """Let an operator promote what was held, and training spoil it again; return its number."""
-    world.review(WARM_UP)
     world.spoil("eve", times=3)
     world.review()
     bad = world.ledger.registry.version("line@latest").number
@@ -253,7 +252,7 @@ def degrade(world: GatedWorld) -> int:
 
 
 def test_a_stable_version_that_harms_goes_back_to_the_one_before(ledger: Ledger) -> None:
-    world = GatedWorld(ledger)
+    world = GatedWorld.warmed_up(ledger)
     bad = degrade(world)
     world.review()
     found = world.only("rollback")
@@ -268,7 +267,7 @@ def test_a_stable_version_that_harms_goes_back_to_the_one_before(ledger: Ledger)
 
 
 def test_labels_that_contradict_take_no_version_back(ledger: Ledger) -> None:
-    world = GatedWorld(ledger)
+    world = GatedWorld.warmed_up(ledger)
     world.split()
     world.review(2)
     assert not world.decisions("rollback")
@@ -277,7 +276,7 @@ def test_labels_that_contradict_take_no_version_back(ledger: Ledger) -> None:
 def test_a_crash_after_any_write_of_a_rollback_changes_nothing_of_its_outcome(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = GatedWorld(ledger)
+    world = GatedWorld.warmed_up(ledger)
     bad = degrade(world)
     calls = ("put_task", "record_review", "roll_back", "settle")
     cuts = cut_after_each(ledger, monkeypatch, calls)

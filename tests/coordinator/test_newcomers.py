@@ -24,7 +24,7 @@ def trained(world: World, name: str) -> set[str]:
 
 
 def test_a_newcomer_finds_its_adapter_before_it_trains_the_wrong_one(ledger: Ledger) -> None:
-    world = World(ledger, merge_every=50, provisional_age=50)
+    world = World.warmed_up(ledger, merge_every=50, provisional_age=50)
     world.split()
     world.review(2)
     world.join("gil", is_flipped=True)
@@ -39,7 +39,7 @@ def test_a_newcomer_finds_its_adapter_before_it_trains_the_wrong_one(ledger: Led
 
 
 def test_a_node_without_windows_is_not_kept_from_training_for_ever(ledger: Ledger) -> None:
-    world = World(ledger, merge_every=50, provisional_age=50)
+    world = World.warmed_up(ledger, merge_every=50, provisional_age=50)
     world.split()
     world.join("gil")
     broken = world.streams["gil"].features().new_full((80, 8), float("nan"))
@@ -51,7 +51,7 @@ def test_a_node_without_windows_is_not_kept_from_training_for_ever(ledger: Ledge
 def test_a_member_whose_nodes_are_gone_is_archived_and_who_comes_back_finds_it(
     ledger: Ledger,
 ) -> None:
-    world = World(ledger, merge_every=50, provisional_age=50)
+    world = World.warmed_up(ledger, merge_every=50, provisional_age=50)
     world.split()
     world.review(2)
     for name in ("ann", "bob"):

@@ -27,7 +27,7 @@ def shown(world: World, name: str) -> list[NodeEvidence]:
 def test_contradicting_labels_are_a_concept_drift_and_their_return_is_recurring(
     ledger: Ledger,
 ) -> None:
-    world = World(ledger, refractory=1, provisional_age=50, merge_every=50)
+    world = World.warmed_up(ledger, refractory=1, provisional_age=50, merge_every=50)
     assert "; concept drift)" in world.split().reason
     world.review(4)
     world.flip("ann", "bob", back=True)

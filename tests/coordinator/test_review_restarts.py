@@ -16,7 +16,7 @@ from .family_world import World
 def world() -> Iterator[World]:
     """Two nodes have left for an adapter of their own and are asked whether they want to return."""
     with open_ledger("memory://") as ledger:
-        world = World(ledger, refractory=1, provisional_age=50, merge_every=50)
+        world = World.warmed_up(ledger, refractory=1, provisional_age=50, merge_every=50)
         world.split()
         world.review(2)
         world.flip("ann", "bob", back=True)

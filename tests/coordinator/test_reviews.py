@@ -11,7 +11,7 @@ import pytest
 import torch
 from polyrank.store import Choice, Conflict, Ledger, open_ledger, replays
 
-from .family_world import NAMES, WARM_UP, World
+from .family_world import NAMES, World
 
 
 class PowerCut(Exception):
@@ -70,10 +70,23 @@ def test_a_quiet_family_is_reviewed_and_nobody_moves(ledger: Ledger) -> None:
     assert {world.member(name) for name in NAMES} == {"line"}
 
 
+def test_a_world_that_was_warmed_up_before_goes_on_as_one_that_never_stopped(
+    ledger: Ledger,
+) -> None:
+    decisions, digests = [], []
+    with open_ledger("memory://") as other:
+        for world in (World(ledger), World.warmed_up(other)):
+            world.split()
+            decisions.append([(d.kind, d.reason) for d in world.decisions()])
+            digests.append([v.digest for v in world.ledger.registry.versions("line").items])
+    assert decisions[0] == decisions[1]
+    assert digests[0] == digests[1]
+
+
 def test_contradicting_labels_get_an_adapter_of_their_own_in_which_they_do_well(
     ledger: Ledger,
 ) -> None:
-    world = World(ledger)
+    world = World.warmed_up(ledger)
     split = world.split()
     assert world.member("ann") == world.member("bob") == "line/2"
     assert {world.member(name) for name in NAMES[2:]} == {"line"}
@@ -87,7 +100,7 @@ def test_contradicting_labels_get_an_adapter_of_their_own_in_which_they_do_well(
 def test_who_returns_is_moved_back_in_one_review_and_the_empty_adapter_is_archived(
     ledger: Ledger,
 ) -> None:
-    world = World(ledger, refractory=1, provisional_age=50, merge_every=50)
+    world = World.warmed_up(ledger, refractory=1, provisional_age=50, merge_every=50)
     world.split()
     world.review(4)
     world.flip("ann", "bob", back=True)
@@ -99,8 +112,7 @@ def test_who_returns_is_moved_back_in_one_review_and_the_empty_adapter_is_archiv
 
 
 def test_one_identity_alone_gets_no_adapter_however_bad_it_is(ledger: Ledger) -> None:
-    world = World(ledger)
-    world.review(WARM_UP)
+    world = World.warmed_up(ledger)
     world.flip("ann")
     world.review(3)
     assert not world.decisions("expand_adapter", "merge")
@@ -142,7 +154,7 @@ def test_mode_propose_waits_for_an_operator_who_approves_or_vetoes(ledger: Ledge
 
 
 def test_an_expansion_can_be_undone_and_only_once(ledger: Ledger) -> None:
-    world = World(ledger)
+    world = World.warmed_up(ledger)
     split = world.split()
     world.review()
     ledger.registry.settle(split.number, state="undone", reason="a mistake", actor="op")
@@ -227,7 +239,7 @@ def test_a_forced_choice_that_makes_no_sense_fails_and_stops_nothing(
 def test_a_crash_while_nodes_are_moved_back_does_not_make_it_a_failure(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    world = World(ledger)
+    world = World.warmed_up(ledger)
     world.split()
     world.review()
     moved = ("ann", "bob")
@@ -249,7 +261,7 @@ def test_a_crash_while_nodes_are_moved_back_does_not_make_it_a_failure(
 def test_a_reroute_whose_nodes_are_elsewhere_by_now_fails_and_changes_nothing(
     ledger: Ledger,
 ) -> None:
-    world = World(ledger)
+    world = World.warmed_up(ledger)
     split = world.split()
     world.review()
     world.flip("ann", "bob", back=True)  # so that no review sends them there again
@@ -288,7 +300,7 @@ def test_nodes_whose_rows_have_no_summary_go_on_training(ledger: Ledger) -> None
 
 
 def test_a_node_that_is_gone_for_good_does_not_stop_its_member(ledger: Ledger) -> None:
-    world = World(ledger, merge_every=50, provisional_age=50)
+    world = World.warmed_up(ledger, merge_every=50, provisional_age=50)
     world.split()
     world.review(2)
     world.simulation.leave(world.nodes["bob"])
@@ -300,7 +312,7 @@ def test_a_node_that_is_gone_for_good_does_not_stop_its_member(ledger: Ledger) -
 
 
 def test_recorded_evidence_leads_to_the_recorded_choices_again(ledger: Ledger) -> None:
-    world = World(ledger)
+    world = World.warmed_up(ledger)
     world.split()
     world.review(2)
     reviews = [e for e in ledger.registry.evidence() if e.kind == "review"]
@@ -320,8 +332,7 @@ def test_a_crash_at_any_step_of_a_decision_changes_nothing_of_its_outcome(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """Cut the power right after a write of the driver, once; a new driver goes on."""
-    world = World(ledger)
-    world.review(WARM_UP)
+    world = World.warmed_up(ledger)
     world.flip("ann", "bob")
     cuts = cut_the_power_after(ledger, monkeypatch, call)
     with contextlib.suppress(PowerCut):
