@@ -296,6 +296,8 @@ class Actions:
         context.ledger.prune_contributions(
             line.name, keep_rounds=line.config.keep_rounds, epoch=context.epoch
         )
+        if (most := line.config.keep_versions) is not None:
+            context.ledger.prune([line.name], keep_versions=most, epoch=context.epoch)
         line.forget_old_rounds()
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ..aggregation import AdapterError
 from ..store import (
+    PIN_PREFIX,
     Choice,
     Decision,
     Parent,
@@ -20,7 +21,6 @@ from ..store import (
     Version,
 )
 from ._context import Context
-from ._evidence import PIN
 from ._families import Family
 from ._line_table import Lines
 from ._merging import merge
@@ -91,18 +91,25 @@ class CarryOut:
         version = self._context.ledger.registry.version(choice.target)
         self._context.ledger.set_alias(
             version.adapter,
-            f"{PIN}{decision.number}",
+            f"{PIN_PREFIX}{decision.number}",
             version.number,
             reason=f"decision {decision.number}",
+            decision=decision.number,
             epoch=self._context.epoch,
         )
 
     def _roll_back(self, decision: Decision, choice: Choice) -> None:
-        """Let the stable alias go back, if it still names what the decision is about."""
+        """Let the stable alias go back, if it still names what the decision is about.
+
+        An attempt before a crash may have done so; whoever has moved the alias since, it was done.
+        """
         context = self._context
         version = context.ledger.registry.version(choice.target)
         if version.adapter != choice.adapter:
             raise Impossible(f"{choice.target} is no version of {choice.adapter}")
+        made = context.ledger.changes_by(decision.number, choice.adapter, STABLE)
+        if any((c.kind, c.number) == ("rollback", version.number) for c in made):
+            return
         tip = context.ledger.alias_tip(choice.adapter, STABLE)
         judged = choice.numbers.get("stable")
         if judged is not None and tip is not None and tip.number not in (judged, version.number):
@@ -112,6 +119,7 @@ class CarryOut:
             STABLE,
             version.number,
             reason=f"decision {decision.number}",
+            decision=decision.number,
             epoch=context.epoch,
         )
 

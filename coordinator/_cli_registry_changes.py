@@ -1,4 +1,4 @@
-"""`polyrank registry` commands that change an alias, or write a version to files."""
+"""`polyrank registry` commands that change an alias, write a version to files, or prune."""
 
 # pyright: reportUnknownMemberType=false
 # (typer's Option and Argument mention a generic click type without its argument)
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ._cli_connect import AdapterName, JsonOption, Ref, UrlOption, open_registry
-from ._cli_output import print_json, print_line, short, size
+from ._cli_output import print_json, print_line, print_table, short, size
 from ._cli_registry_records import AliasName
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def add_changes(app: typer.Typer) -> None:
     app.command("promote", help="The same as set-alias.")(set_alias)
     app.command()(rollback)
     app.command()(export)
+    app.command()(prune)
 
 
 def set_alias(
@@ -106,6 +107,38 @@ def export(
         print_json(export={"path": path, "format": format.value, "version": version})
     else:
         print_line(version.ref, short(version.digest), size(version.size_bytes), "->", str(path))
+
+
+def prune(
+    adapter: Annotated[
+        str | None, typer.Option(help="Only this line; by default all, and what nothing names.")
+    ] = None,
+    keep_versions: Annotated[
+        int | None,
+        typer.Option(min=2, help="First retire the versions beyond so many newest of each line."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Free the disk of retired versions' bytes that nothing needs; every record stays.
+
+    Kept are versions that an alias or a pin names or would go back to, that a decision made or
+    speaks of, and their parents: rollbacks and undo go on working. Works on the database itself
+    (--registry sqlite:///…), also while the daemon runs.
+    """
+    with open_registry(url) as source:
+        found = source.prune(adapter=adapter, keep_versions=keep_versions, dry_run=dry_run)
+    if as_json:
+        print_json(pruned=found)
+        return
+    rows = [[ref, "retired" if ref in found.retired else "was retired",
+             "its bytes go" if ref in found.collected else "its bytes stay: they are needed"]
+            for ref in (*found.collected, *(r for r in found.retired if r not in found.collected))
+            ]  # fmt: skip
+    print_table(["version", "record", "bytes"], rows, empty="no version to let go of")
+    said = "would be freed" if dry_run else "freed"
+    print_line(f"{size(found.size_bytes)} {said}; {found.unnamed} blobs that nothing names")
 
 
 def _print_alias(alias: Alias, *, as_json: bool) -> None:

@@ -150,7 +150,8 @@ class AdapterConfig(_Section):
     nodes to start, closes when every node has answered or at its deadline, and is committed with
     at least `quorum` updates. A new line starts from `start_from`: another line's version on the
     same base model, or "inventory", the average of what the lines on it have learnt; by default
-    from nothing. `training` goes to the nodes as it is.
+    from nothing. `training` goes to the nodes as it is. Of versions beyond the newest
+    `keep_versions`, the bytes that nothing needs go (`Registry.prune`); by default all stay.
     """
 
     base_model: Annotated[str, Field(min_length=1, max_length=200)]
@@ -169,6 +170,7 @@ class AdapterConfig(_Section):
     late_discount: Annotated[float, Field(gt=0, le=1)] = 1.0
     evaluate_every: Annotated[int, Field(ge=0)] = 1
     keep_rounds: Count = 20
+    keep_versions: Annotated[int, Field(ge=2)] | None = None
     training: Annotated[dict[str, JsonValue], AfterValidator(_finite)] = Field(default_factory=dict)
     continual: ContinualConfig = Field(default_factory=ContinualConfig)
 

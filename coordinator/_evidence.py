@@ -11,6 +11,7 @@ from typing import Any
 
 from ..aggregation import AdapterError, Paired, Summary, SummarySpec, add
 from ..store import (
+    PIN_PREFIX,
     Ledger,
     MemberEvidence,
     ProbeEvidence,
@@ -24,9 +25,6 @@ from ..store import (
 from ._families import Family
 from ._line_table import Lines
 from ._lines import Line
-
-PIN = "pin-"
-"""How the aliases of pinned versions begin."""
 
 Answers = tuple[Mapping[str, tuple[ProbeEvidence, ...]], tuple[TrialEvidence, ...]]
 
@@ -68,7 +66,9 @@ def members_of(family: Family, lines: Lines, seen: Sequence[str]) -> tuple[Membe
 def _pinned_bytes(registry: Registry, head: Version) -> int:
     """Return the bytes of a line's pinned versions, each of them once, without the newest."""
     aliases = registry.aliases(head.adapter)
-    numbers = {alias.number for alias in aliases if alias.alias.startswith(PIN)} - {head.number}
+    numbers = {alias.number for alias in aliases if alias.alias.startswith(PIN_PREFIX)} - {
+        head.number
+    }
     pinned = [registry.version(f"{head.adapter}@{number}") for number in sorted(numbers)]
     return sum({version.digest: version.size_bytes for version in pinned}.values())
 

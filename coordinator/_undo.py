@@ -54,16 +54,23 @@ class Undo:
     def _rollback(self, decision: Decision, choice: Choice) -> None:
         ledger, adapter = self._context.ledger, choice.adapter
         back = ledger.registry.version(choice.target)
-        changes = ledger.registry.alias_history(adapter, STABLE)
-        why = f"decision {decision.number}"
-        made = next((c for c in reversed(changes) if c.reason == why), None)
+        changes = ledger.changes_by(decision.number, adapter, STABLE)
+        made = next((c for c in changes if c.kind == "rollback"), None)
+        if any(c.kind == "set" for c in changes):
+            return  # an interrupted attempt has undone it; the alias may have moved on since
         tip = ledger.alias_tip(adapter, STABLE)
         if made is None or made.previous is None or tip is None:
             raise Impossible(f"{adapter}@{STABLE} was there already: nothing went back")
         if tip.number not in (back.number, made.previous):
             raise Impossible(f"{adapter}@{tip.number} is stable by now")
-        reason = f"undo of {why}"
-        ledger.set_alias(adapter, STABLE, made.previous, reason=reason, epoch=self._context.epoch)
+        ledger.set_alias(
+            adapter,
+            STABLE,
+            made.previous,
+            reason=f"undo of decision {decision.number}",
+            decision=decision.number,
+            epoch=self._context.epoch,
+        )
 
     def _expansion(self, family: Family, decision: Decision, choice: Choice) -> None:
         made = [

@@ -58,8 +58,10 @@ if TYPE_CHECKING:
     from ._gate_evidence import DomainEvidence, GateEvidence, RecallEvidence
     from ._grpc_server import Server, serve
     from ._ledger import Ledger
+    from ._names import PIN_PREFIX
     from ._policy import AdaptationPolicy
     from ._proposal_evidence import ProposalEvidence
+    from ._prune_records import Pruned
     from ._questions import Probe, RankTrial, Trial, questions
     from ._records import (
         AdapterLine,
@@ -86,7 +88,8 @@ if TYPE_CHECKING:
         TaskRecord,
         Version,
     )
-    from ._registry import ANY, Registry, Watch
+    from ._registry import Registry
+    from ._registry_types import ANY, Watch
     from ._replay import replay, replays
     from ._review import (
         MemberEvidence,
@@ -129,7 +132,10 @@ _HOME = {
     "AdaptationPolicy": "_policy",
     "decide": "_decide",
     **dict.fromkeys(("replay", "replays"), "_replay"),
-    **dict.fromkeys(("ANY", "Registry", "Watch"), "_registry"),
+    "PIN_PREFIX": "_names",
+    "Pruned": "_prune_records",
+    "Registry": "_registry",
+    **dict.fromkeys(("ANY", "Watch"), "_registry_types"),
     **dict.fromkeys(("connect", "open_ledger"), "_connect"),
     **dict.fromkeys(("Server", "serve"), "_grpc_server"),
     "Ledger": "_ledger",
@@ -181,6 +187,7 @@ __all__ = [
     "NodeEvidence",
     "NodeRecord",
     "NotFound",
+    "PIN_PREFIX",
     "Page",
     "PageTokenError",
     "Parent",
@@ -190,6 +197,7 @@ __all__ = [
     "Promotion",
     "Proposal",
     "ProposalEvidence",
+    "Pruned",
     "RankEvidence",
     "RankTrial",
     "Recall",

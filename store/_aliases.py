@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from ._database import next_number, now
@@ -15,7 +16,7 @@ from ._errors import Conflict, NotFound
 from ._family_records import AliasTip, NewAlias
 from ._find import alias_row, version_row
 from ._names import alias_name, text
-from ._registry import Expect
+from ._registry_types import Expect
 from ._tables import AdapterRow, AliasLogRow, AliasRow, CounterRow
 from ._writes import add_event
 
@@ -30,8 +31,12 @@ def move_alias(
     *,
     expect: Expected = Expect.ANY,
     reason: str = "",
+    decision: int | None = None,
 ) -> AliasRow:
-    """Let an alias name a version if it names `expect` now; raise Conflict otherwise."""
+    """Let an alias name a version if it names `expect` now; raise Conflict otherwise.
+
+    `decision` goes on record: the one that is carried out, or undone, by this change.
+    """
     current = alias_row(session, adapter, alias_name(alias))
     found = None if current is None else current.number
     if expect is not Expect.ANY and expect != found:
@@ -50,15 +55,23 @@ def move_alias(
         kind="set",
         back_to=back_to,
         reason=reason,
+        decision=decision,
     )
 
 
-def undo_alias(session: Session, adapter: AdapterRow, alias: str, *, reason: str) -> AliasRow:
+def undo_alias(
+    session: Session,
+    adapter: AdapterRow,
+    alias: str,
+    *,
+    reason: str,
+    decision: int | None = None,
+) -> AliasRow:
     """Return an alias to the version before, past retired ones."""
     current = alias_row(session, adapter, alias)
     if current is None:
         raise NotFound("alias", f"{adapter.name}@{alias}")
-    line = _before(session, adapter, current)
+    line = before(session, adapter, current)
     if line is None:
         wanted = "an earlier version"
         raise Conflict(f"alias {adapter.name}@{alias}", wanted, "nothing to go back to")
@@ -71,21 +84,28 @@ def undo_alias(session: Session, adapter: AdapterRow, alias: str, *, reason: str
         kind="rollback",
         back_to=line.back_to,
         reason=reason,
+        decision=decision,
     )
 
 
 def undo_alias_to(
-    session: Session, adapter: AdapterRow, alias: str, number: int, *, reason: str
+    session: Session,
+    adapter: AdapterRow,
+    alias: str,
+    number: int,
+    *,
+    reason: str,
+    decision: int | None = None,
 ) -> AliasRow:
     """Return an alias to the version before if that is `number`; it may be there already."""
     current = alias_row(session, adapter, alias)
     if current is not None and current.number == number:
         return current
-    line = None if current is None else _before(session, adapter, current)
+    line = None if current is None else before(session, adapter, current)
     if line is None or line.number != number:
         found = "nothing" if line is None else _said(line.number)
         raise Conflict(f"alias {adapter.name}@{alias}", f"{_said(number)} before it", found)
-    return undo_alias(session, adapter, alias, reason=reason)
+    return undo_alias(session, adapter, alias, reason=reason, decision=decision)
 
 
 def alias_tip(session: Session, adapter: AdapterRow, alias: str) -> AliasTip | None:
@@ -93,9 +113,36 @@ def alias_tip(session: Session, adapter: AdapterRow, alias: str) -> AliasTip | N
     current = alias_row(session, adapter, alias)
     if current is None:
         return None
-    line = _before(session, adapter, current)
+    line = before(session, adapter, current)
     previous = None if line is None else line.number
     return AliasTip(number=current.number, sequence=current.sequence, previous=previous)
+
+
+def changes_by(
+    session: Session, adapter: AdapterRow, alias: str, decision: int
+) -> list[AliasLogRow]:
+    """Return an alias's changes that carried a decision out, or undid it, oldest first.
+
+    Before schema 0003 the reason alone said so.
+    """
+    why = f"decision {decision}"
+    query = (
+        select(AliasLogRow)
+        .where(
+            AliasLogRow.adapter_id == adapter.id,
+            AliasLogRow.alias == alias,
+            or_(
+                AliasLogRow.decision == decision,
+                and_(
+                    AliasLogRow.decision.is_(None),
+                    AliasLogRow.reason.in_((why, f"undo of {why}")),
+                ),
+            ),
+        )
+        .order_by(AliasLogRow.sequence)
+    )
+    found = list(session.scalars(query))
+    return [row for row in found if row.decision is not None] or found
 
 
 def alias_changes(session: Session) -> int:
@@ -112,7 +159,7 @@ def move_if_expected(session: Session, adapter: AdapterRow, new: NewAlias) -> No
         move_alias(session, adapter, new.alias, new.number, reason=new.reason)
 
 
-def _before(session: Session, adapter: AdapterRow, current: AliasRow) -> AliasLogRow | None:
+def before(session: Session, adapter: AdapterRow, current: AliasRow) -> AliasLogRow | None:
     """Return the change of the log that a rollback goes back to, past retired versions."""
     line = session.get_one(AliasLogRow, current.sequence)
     while line.back_to is not None:
@@ -133,6 +180,7 @@ def _write(
     kind: str,
     back_to: int | None,
     reason: str,
+    decision: int | None,
 ) -> AliasRow:
     line = AliasLogRow(
         sequence=next_number(session, "alias_log"),
@@ -144,6 +192,7 @@ def _write(
         back_to=back_to,
         reason=text("reason", reason),
         updated_at=now(),
+        decision=decision,
     )
     session.add(line)
     session.flush()

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -21,11 +22,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ._errors import BlobDamaged, BlobMissing, BlobTooLarge, InvalidValue, StorageFailure
-from ._registry import Source
+from ._registry_types import Source
 
 CHUNK_BYTES = 1 << 20
 MAX_BLOB_BYTES = 4 << 30
 STALE_SECONDS = 86400.0
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Staged(ABC):
@@ -65,6 +67,10 @@ class Blobs(ABC):
     @abstractmethod
     def delete(self, digest: str) -> None:
         """Delete a blob; it may be gone already."""
+
+    @abstractmethod
+    def digests(self) -> list[str]:
+        """List what is there by its names, unchecked and in no order."""
 
 
 class FolderBlobs(Blobs):
@@ -141,6 +147,12 @@ class FolderBlobs(Blobs):
         with _failing_at(self.path(digest)):
             self.path(digest).unlink(missing_ok=True)
 
+    def digests(self) -> list[str]:
+        """List the files that are where a blob of their name is."""
+        with _failing_at(self.folder):
+            found = [path.name for path in self.folder.glob("??/*")]
+        return [name for name in found if _DIGEST.fullmatch(name) and self.path(name).is_file()]
+
 
 class _StagedFile(Staged):
     def __init__(self, temporary: Path, target: Path, digest: str, size_bytes: int) -> None:
@@ -192,6 +204,10 @@ class MemoryBlobs(Blobs):
     def delete(self, digest: str) -> None:
         """Forget a blob."""
         self._blobs.pop(digest, None)
+
+    def digests(self) -> list[str]:
+        """List what is kept."""
+        return list(self._blobs)
 
 
 class _StagedBytes(Staged):

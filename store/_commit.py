@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ._aliases import move_alias
@@ -14,9 +14,10 @@ from ._errors import Conflict, InvalidValue
 from ._find import adapter_row, round_row, version_row
 from ._intake import Intake
 from ._json import ReadOnlyDict
+from ._left_out import drop_unused
 from ._records import Parent, Version
 from ._rounds import count, expect_state, round_event
-from ._tables import AdapterRow, BlobRow, ContributionRow, RoundRow, VersionRow
+from ._tables import AdapterRow, ContributionRow, RoundRow, VersionRow
 from ._versions import reread
 from ._writes import NewVersion, add_event, add_version
 
@@ -96,15 +97,6 @@ def prune(session: Session, blobs: Blobs, adapter: AdapterRow, keep_rounds: int)
     if rows:
         payload = {"contributions": len(rows)}
         add_event(session, "contributions_pruned", adapter=adapter, payload=payload)
-    # Files go inside the transaction that holds the write lock, so that nobody can name these
-    # bytes anew in between; a crash before the commit leaves counted records without bytes.
-    for digest in sorted(digests - _in_use(session, digests)):
-        session.execute(delete(BlobRow).where(BlobRow.digest == digest))
-        blobs.delete(digest)
+    # A crash before the commit leaves counted records without bytes: nothing reads them again.
+    drop_unused(session, blobs, digests)
     return len(rows)
-
-
-def _in_use(session: Session, digests: set[str]) -> set[str]:
-    versions = session.scalars(select(VersionRow.digest).where(VersionRow.digest.in_(digests)))
-    others = session.scalars(select(ContributionRow.blob).where(ContributionRow.blob.in_(digests)))
-    return {*versions, *(digest for digest in others if digest is not None)}

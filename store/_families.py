@@ -15,6 +15,7 @@ from ._errors import Conflict, InvalidValue, NotFound
 from ._family_records import MEMBER_STATES
 from ._find import adapter_row, resolve
 from ._json import EMPTY, ReadOnlyDict, dumps, freeze
+from ._left_out import leave_out_moved
 from ._names import name_text, one_of, parse_ref
 from ._tables import AdapterRow, AssignmentRow, FamilyRow, MemberRow
 from ._writes import add_event
@@ -111,10 +112,11 @@ def _watch(identity: str, payload: Mapping[str, Any]) -> ReadOnlyDict:
     return values
 
 
-def assign(session: Session, family: FamilyRow, assignments: Assignments) -> None:
+def assign(session: Session, family: FamilyRow, assignments: Assignments) -> set[str]:
     """Write down which member each of these nodes trains; the others stay where they are.
 
-    Rows go to the database in two batches, not one by one.
+    What a node that moves has brought, and no version has counted, is left out: returns the digests
+    of these bytes. Rows go to the database in two batches, not one by one.
     """
     members = _member_ids(session, family)
     unknown = {name for name, _ in assignments.values()} - members.keys()
@@ -143,6 +145,12 @@ def assign(session: Session, family: FamilyRow, assignments: Assignments) -> Non
         root = family.root
         payload = {"moved": moved}
         add_event(session, "nodes_assigned", adapter=root, subject=root.name, payload=payload)
+    elsewhere = {
+        who: name
+        for who, (name, _) in assignments.items()
+        if before.get(who, members[name]) != members[name]
+    }
+    return leave_out_moved(session, members, elsewhere)
 
 
 def _member_ids(session: Session, family: FamilyRow) -> dict[str, int]:

@@ -25,7 +25,7 @@ from ._family_records import (
     StepState,
 )
 from ._json import EMPTY
-from ._records import Alias, Decision, Evidence, Version
+from ._records import Alias, AliasChange, Decision, Evidence, Version
 from ._route_records import Fit, Routing, RoutingTable
 
 
@@ -154,9 +154,20 @@ class FamilyWrites(ABC):
     ) -> None:
         """Assign nodes, by identity: to a member, with what is remembered of the node.
 
-        The payload is at most 4 KB of JSON. Nodes that are not named stay as they are. Raises
+        The payload is at most 4 KB of JSON. Nodes that are not named stay as they are. Of a node
+        that moves, updates that wait to be counted in its other lines are left out. Raises
         NotFound for an adapter that is no member of this family. Appends the event
         "nodes_assigned" if a node moved.
+        """
+
+    @abstractmethod
+    def leave_out(
+        self, adapter: str, task_keys: Collection[str], *, reason: str, epoch: int
+    ) -> None:
+        """Settle accepted updates that no version will count: rejected after all, with the reason.
+
+        Their bytes go; what was counted, or is unknown, stays as it is, so it may be repeated.
+        Appends the event "contribution_rejected" for each.
         """
 
     @abstractmethod
@@ -229,9 +240,19 @@ class FamilyWrites(ABC):
 
     @abstractmethod
     def set_alias(
-        self, adapter: str, alias: str, number: int, *, reason: str = "", epoch: int
+        self,
+        adapter: str,
+        alias: str,
+        number: int,
+        *,
+        reason: str = "",
+        decision: int | None = None,
+        epoch: int,
     ) -> Alias:
-        """Do what Registry.set_alias does, under the epoch."""
+        """Do what Registry.set_alias does, under the epoch; names that begin with "pin-" too.
+
+        `decision` is the one that the change carries out, or undoes: see `changes_by`.
+        """
 
     @abstractmethod
     def proposals(self, family: str, *, rest: int) -> list[Proposal]:
@@ -242,13 +263,24 @@ class FamilyWrites(ABC):
 
     @abstractmethod
     def roll_back(
-        self, adapter: str, alias: str, number: int, *, reason: str = "", epoch: int
+        self,
+        adapter: str,
+        alias: str,
+        number: int,
+        *,
+        reason: str = "",
+        decision: int | None = None,
+        epoch: int,
     ) -> Alias:
         """Do what Registry.rollback does, under the epoch, if that leads to version `number`.
 
         An alias that names it already stays as it is, so a repeated call changes nothing. Raises
         Conflict if it would go back to another version.
         """
+
+    @abstractmethod
+    def changes_by(self, decision: int, adapter: str, alias: str) -> list[AliasChange]:
+        """List the changes of an alias that carried a decision out, or undid it, oldest first."""
 
     @abstractmethod
     def alias_tip(self, adapter: str, alias: str) -> AliasTip | None:

@@ -18,7 +18,7 @@ from ._grpc_calls import CALLS, MAX_REPLY_BYTES, READ, WATCH, Call
 from ._grpc_codec import fill, from_message
 from ._grpc_errors import MAX_METADATA_BYTES, from_status
 from ._records import Event
-from ._registry import Watch
+from ._registry_types import Watch
 
 CONNECT_SECONDS = 10.0
 CALL_SECONDS = 60.0

@@ -23,6 +23,7 @@ from ._family_records import (
 from ._grpc_calls import CHUNK_BYTES
 from ._grpc_channel import CONNECT_SECONDS, Channel, RemoteBlob, RemoteWatch
 from ._json import EMPTY, dumps, freeze
+from ._prune_records import Pruned
 from ._records import (
     AdapterLine,
     Alias,
@@ -45,7 +46,8 @@ from ._records import (
     TaskRecord,
     Version,
 )
-from ._registry import ANY, Expect, Registry, Source, Watch
+from ._registry import Registry
+from ._registry_types import ANY, Expect, Source, Watch
 from ._route_records import Fit, Routing, RoutingTable
 
 
@@ -128,6 +130,15 @@ class RemoteRegistry(Registry):
 
     def retire(self, ref: str, *, reason: str = "") -> Version:
         self._refuse("retire")
+
+    def prune(
+        self,
+        *,
+        adapter: str | None = None,
+        keep_versions: int | None = None,
+        dry_run: bool = False,
+    ) -> Pruned:
+        self._refuse("prune")
 
     def retire_adapter(self, name: str, *, reason: str = "") -> AdapterLine:
         self._refuse("retire_adapter")

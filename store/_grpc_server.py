@@ -25,7 +25,8 @@ from ._grpc_codec import arguments, encode
 from ._grpc_errors import DETAILS_KEY, MAX_METADATA_BYTES, to_status
 from ._json import loads
 from ._records import Page
-from ._registry import ANY, Registry, Watch
+from ._registry import Registry
+from ._registry_types import ANY, Watch
 
 MAX_CALLS = 64
 MAX_WATCHES = 32

@@ -24,7 +24,7 @@ from ._records import (
     Parent,
     Version,
 )
-from ._registry import Source
+from ._registry_types import Source
 from ._writes import (
     add_adapter,
     add_base_model,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from . import _decisions, _families, _family_lists, _rows, _summaries
-from ._aliases import alias_changes, alias_tip, move_alias, undo_alias_to
+from ._aliases import alias_changes, alias_tip, changes_by, move_alias, undo_alias_to
 from ._family_records import (
     AliasTip,
     DecisionStep,
@@ -22,8 +22,9 @@ from ._family_reviews import NewReview, record_review
 from ._find import adapter_row, family_row
 from ._guarded import GuardedWrites
 from ._json import EMPTY
+from ._left_out import drop_unused, leave_out_tasks
 from ._names import whole
-from ._records import Alias, Decision, Evidence, Version
+from ._records import Alias, AliasChange, Decision, Evidence, Version
 from ._retire import retire_version
 
 
@@ -60,7 +61,22 @@ class GuardedFamilies(GuardedWrites):
         """See FamilyWrites."""
         checked = _families.checked_assignments(assignments)
         with self._database.write(epoch) as session:
-            _families.assign(session, family_row(session, family), checked)
+            digests = _families.assign(session, family_row(session, family), checked)
+        self._drop(digests, epoch)
+
+    def leave_out(
+        self, adapter: str, task_keys: Collection[str], *, reason: str, epoch: int
+    ) -> None:
+        """See FamilyWrites."""
+        with self._database.write(epoch) as session:
+            line = adapter_row(session, adapter)
+            digests = leave_out_tasks(session, line, frozenset(task_keys), reason)
+        self._drop(digests, epoch)
+
+    def _drop(self, digests: Collection[str], epoch: int) -> None:
+        if digests:
+            with self._database.write(epoch) as session:
+                drop_unused(session, self._blobs, digests)
 
     def record_review(
         self,
@@ -126,12 +142,20 @@ class GuardedFamilies(GuardedWrites):
             return _rows.version(retire_version(session, ref, reason), profile=True)
 
     def set_alias(
-        self, adapter: str, alias: str, number: int, *, reason: str = "", epoch: int
+        self,
+        adapter: str,
+        alias: str,
+        number: int,
+        *,
+        reason: str = "",
+        decision: int | None = None,
+        epoch: int,
     ) -> Alias:
         """See FamilyWrites."""
+        whole("number", number)
         with self._database.write(epoch) as session:
             line = adapter_row(session, adapter)
-            row = move_alias(session, line, alias, whole("number", number), reason=reason)
+            row = move_alias(session, line, alias, number, reason=reason, decision=decision)
             return _rows.alias(row, adapter)
 
     def proposals(self, family: str, *, rest: int) -> list[Proposal]:
@@ -140,13 +164,27 @@ class GuardedFamilies(GuardedWrites):
             return _family_lists.proposals(session, family, rest)
 
     def roll_back(
-        self, adapter: str, alias: str, number: int, *, reason: str = "", epoch: int
+        self,
+        adapter: str,
+        alias: str,
+        number: int,
+        *,
+        reason: str = "",
+        decision: int | None = None,
+        epoch: int,
     ) -> Alias:
         """See FamilyWrites."""
+        whole("number", number)
         with self._database.write(epoch) as session:
             line = adapter_row(session, adapter)
-            row = undo_alias_to(session, line, alias, whole("number", number), reason=reason)
+            row = undo_alias_to(session, line, alias, number, reason=reason, decision=decision)
             return _rows.alias(row, adapter)
+
+    def changes_by(self, decision: int, adapter: str, alias: str) -> list[AliasChange]:
+        """See FamilyWrites."""
+        with self._database.read() as session:
+            rows = changes_by(session, adapter_row(session, adapter), alias, decision)
+            return [_rows.alias_change(row, adapter) for row in rows]
 
     def alias_tip(self, adapter: str, alias: str) -> AliasTip | None:
         """See FamilyWrites."""

@@ -11,7 +11,7 @@ from ._blobs import MAX_BLOB_BYTES, Blobs, Staged
 from ._header import Header, read_header
 from ._json import ReadOnlyDict
 from ._profile import check_profile
-from ._registry import Source
+from ._registry_types import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Self
 
 from ._family_contract import FamilyWrites
 from ._json import EMPTY
+from ._prune_records import Pruned
 from ._records import (
     AdapterLine,
     BaseModel,
@@ -29,7 +30,8 @@ from ._records import (
     TaskState,
     Version,
 )
-from ._registry import Registry, Source
+from ._registry import Registry
+from ._registry_types import Source
 
 
 class Ledger(FamilyWrites):
@@ -304,6 +306,12 @@ class Ledger(FamilyWrites):
         Their records and digests stay. Bytes that a version or another contribution still uses
         stay too. Returns the number of contributions whose bytes were let go.
         """
+
+    @abstractmethod
+    def prune(
+        self, adapters: Sequence[str], *, keep_versions: int | None = None, epoch: int
+    ) -> Pruned:
+        """Do what Registry.prune does, for these lines, under the epoch."""
 
     @abstractmethod
     def close(self) -> None:

@@ -63,12 +63,13 @@ class AdapterRow(Base):
 
 
 class BlobRow(Base):
-    """A blob that is on the disk and in use."""
+    """A blob: on the disk and in use, or collected, so that only its digest is left."""
 
     __tablename__ = "blobs"
     digest: Mapped[str] = mapped_column(primary_key=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
+    collected_at: Mapped[datetime | None]
 
 
 class VersionRow(Base):
@@ -175,7 +176,10 @@ class AliasRow(Base):
 
 
 class AliasLogRow(Base):
-    """One change of an alias; append-only. `back_to` is the line that undoing it returns to."""
+    """One change of an alias; append-only. `back_to` is the line that undoing it returns to.
+
+    `decision` is the number of the decision that it carries out or undoes.
+    """
 
     __tablename__ = "alias_log"
     sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -187,6 +191,7 @@ class AliasLogRow(Base):
     back_to: Mapped[int | None] = mapped_column(ForeignKey("alias_log.sequence"))
     reason: Mapped[str]
     updated_at: Mapped[datetime]
+    decision: Mapped[int | None]
     __table_args__ = (
         ForeignKeyConstraint(["adapter_id", "number"], ["versions.adapter_id", "versions.number"]),
         CheckConstraint("kind IN ('set', 'rollback')", name="kind"),

@@ -11,7 +11,7 @@ from ._errors import SchemaTooNew
 from ._tables import Base
 
 VERSION_TABLE = "polyrank_alembic_version"
-HEAD = "0002"
+HEAD = "0003"
 FOLDER = Path(__file__).parent / "migrations"
 
 

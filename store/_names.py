@@ -38,6 +38,21 @@ def adapter_name(name: str) -> str:
     return name
 
 
+PIN_PREFIX = "pin-"
+"""How the aliases of pinned versions begin: those of decisions, and no others."""
+
+
+def operators_alias(alias: str) -> str:
+    """Return an alias that an operator may move; raise InvalidValue for those of pins."""
+    if alias.startswith(PIN_PREFIX):
+        raise InvalidValue(
+            "alias",
+            f'{alias[:80]!r}: names that begin with "{PIN_PREFIX}" are those of decisions that pin '
+            "a version; `polyrank registry force pin ADAPTER --target ADAPTER@NUMBER` makes one",
+        )
+    return alias_name(alias)
+
+
 def alias_name(alias: str) -> str:
     """Return the alias if it may be set; raise InvalidValue otherwise."""
     if alias == LATEST:

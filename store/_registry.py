@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum
-from pathlib import Path
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 
 from ._family_contract import FamilyReads
 from ._json import EMPTY
+from ._prune_records import Pruned
 from ._records import (
     AdapterLine,
     Alias,
@@ -33,47 +32,7 @@ from ._records import (
     TaskRecord,
     Version,
 )
-
-
-class Expect(Enum):
-    """Type of ANY."""
-
-    ANY = "any"
-
-    def __repr__(self) -> str:
-        return "ANY"
-
-
-ANY: Final = Expect.ANY
-"""For set_alias(expect=ANY): whatever the alias names now."""
-
-Source = bytes | bytearray | memoryview | Path | BinaryIO
-
-
-class Watch(ABC):
-    """An endless iterator of events; close() ends it, from any thread. A context manager."""
-
-    @abstractmethod
-    def __next__(self) -> Event:
-        """Wait for the next event; StopIteration after close() or when the timeout passed."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """End the iteration; safe to call twice, and from another thread."""
-
-    def __iter__(self) -> Iterator[Event]:
-        return self
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+from ._registry_types import ANY, Expect, Source, Watch
 
 
 class Registry(FamilyReads):
@@ -151,7 +110,8 @@ class Registry(FamilyReads):
     ) -> Alias:
         """Let an alias name a version, if it names `expect` now (None: it must not exist).
 
-        Naming what it names already changes nothing and writes no log. "latest" cannot be set.
+        Naming what it names already changes nothing and writes no log. "latest" cannot be set, and
+        names that begin with "pin-" are set by decisions alone.
         Raises Conflict if `expect` does not hold or the version is retired.
         """
 
@@ -164,9 +124,26 @@ class Registry(FamilyReads):
 
     @abstractmethod
     def retire(self, ref: str, *, reason: str = "") -> Version:
-        """Take a version out of use; its record and bytes stay. Twice is once.
+        """Take a version out of use; its record stays, its bytes until `prune`. Twice is once.
 
         Raises Conflict while an alias names it.
+        """
+
+    @abstractmethod
+    def prune(
+        self,
+        *,
+        adapter: str | None = None,
+        keep_versions: int | None = None,
+        dry_run: bool = False,
+    ) -> Pruned:
+        """Let go of the bytes of retired versions that nothing needs; their records stay.
+
+        With `keep_versions` (at least 2) the older versions of each line are retired first, but for
+        those that something needs. Needed is what an alias or pin names or would go back to, what a
+        decision made or speaks of, with its parents, so that it can be undone, parents of versions
+        in use, and what unfinished rounds stand on. Of one line, or of all; then blobs go too that
+        nothing names. May be interrupted, and called while a daemon runs.
         """
 
     @abstractmethod
@@ -253,7 +230,10 @@ class Registry(FamilyReads):
 
     @abstractmethod
     def read(self, ref: str) -> bytes:
-        """Return a version's bytes, checked against its digest. BlobDamaged, BlobMissing."""
+        """Return a version's bytes, checked against its digest. BlobDamaged, BlobMissing.
+
+        Raises Conflict for a retired version whose bytes were let go of (`prune`).
+        """
 
     @abstractmethod
     def open(self, ref: str) -> BinaryIO:

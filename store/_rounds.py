@@ -266,7 +266,7 @@ def add_contribution(session: Session, key: str, outcome: Update | str) -> Contr
     if update is not None and update.summary is not None:
         _add_summary(session, task, update.summary)
     task.state = "rejected" if update is None else "done"
-    _contribution_event(session, row)
+    contribution_event(session, row)
     return row
 
 
@@ -284,7 +284,8 @@ def _add_summary(session: Session, task: TaskRow, payload: ReadOnlyDict) -> None
     )
 
 
-def _contribution_event(session: Session, row: ContributionRow) -> None:
+def contribution_event(session: Session, row: ContributionRow) -> None:
+    """Tell what became of an update."""
     add_event(
         session,
         f"contribution_{row.status}",

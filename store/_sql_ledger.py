@@ -15,6 +15,8 @@ from ._guarded_families import GuardedFamilies
 from ._intake import taken_in
 from ._json import EMPTY, freeze
 from ._names import digest_text, name_text, one_of, text, whole
+from ._prune import Pruning, prune
+from ._prune_records import Pruned
 from ._records import (
     NODE_STATUSES,
     ContributionRecord,
@@ -28,7 +30,8 @@ from ._records import (
     TaskState,
     Version,
 )
-from ._registry import Registry, Source
+from ._registry import Registry
+from ._registry_types import Source
 from ._route_records import Router
 from ._sql_registry import SqlRegistry
 from ._tables import BlobRow, DriverRow, NodeRow
@@ -252,6 +255,13 @@ class SqlLedger(GuardedFamilies):
         with self._database.write(epoch) as session:
             line = adapter_row(session, adapter)
             return _commit.prune(session, self._blobs, line, keep_rounds)
+
+    def prune(
+        self, adapters: Sequence[str], *, keep_versions: int | None = None, epoch: int
+    ) -> Pruned:
+        """See Ledger."""
+        what = Pruning(adapters=tuple(adapters), keep=keep_versions)
+        return prune(self._database, self._blobs, what, dry_run=False, epoch=epoch)
 
     def close(self) -> None:
         """See Ledger."""

@@ -8,13 +8,15 @@ from typing import Any, BinaryIO
 from . import _lists, _rows, _versions
 from ._aliases import Expected, move_alias, undo_alias
 from ._decisions import add_decision, add_evidence
-from ._errors import NotFound
+from ._errors import Conflict, NotFound
 from ._family_records import NewDecision
 from ._find import adapter_row, resolve
 from ._json import EMPTY
 from ._migrate import HEAD
-from ._names import digest_text, whole
+from ._names import digest_text, operators_alias, whole
 from ._pages import page_of_adapter, page_of_search
+from ._prune import Pruning, prune
+from ._prune_records import Pruned
 from ._records import (
     AdapterLine,
     Alias,
@@ -37,9 +39,10 @@ from ._records import (
     TaskRecord,
     Version,
 )
-from ._registry import ANY, Source, Watch
+from ._registry_types import ANY, Source, Watch
 from ._retire import retire_adapter, retire_version
 from ._sql_families import SqlFamilies
+from ._tables import BlobRow
 from ._watch import LocalWatch
 from ._writes import add_adapter, add_base_model
 
@@ -97,8 +100,9 @@ class SqlRegistry(SqlFamilies):
         """See Registry."""
         with self._database.write() as session:
             line = adapter_row(session, adapter)
+            name = operators_alias(alias)
             row = move_alias(
-                session, line, alias, whole("number", number), expect=expect, reason=reason
+                session, line, name, whole("number", number), expect=expect, reason=reason
             )
             return _rows.alias(row, adapter)
 
@@ -112,6 +116,17 @@ class SqlRegistry(SqlFamilies):
         """See Registry."""
         with self._database.write() as session:
             return _rows.version(retire_version(session, ref, reason), profile=True)
+
+    def prune(
+        self,
+        *,
+        adapter: str | None = None,
+        keep_versions: int | None = None,
+        dry_run: bool = False,
+    ) -> Pruned:
+        """See Registry."""
+        what = Pruning(adapters=None if adapter is None else (adapter,), keep=keep_versions)
+        return prune(self._database, self._blobs, what, dry_run=dry_run)
 
     def retire_adapter(self, name: str, *, reason: str = "") -> AdapterLine:
         """See Registry."""
@@ -210,7 +225,13 @@ class SqlRegistry(SqlFamilies):
 
     def _digest(self, ref: str) -> str:
         with self._database.read() as session:
-            return resolve(session, ref).digest
+            found = resolve(session, ref)
+            blob = session.get_one(BlobRow, found.digest)
+            if blob.collected_at is not None:
+                subject = f"version {found.adapter.name}@{found.number}"
+                when = f"retired, and its bytes were let go of on {blob.collected_at:%Y-%m-%d}"
+                raise Conflict(subject, "one whose bytes are kept", when)
+            return found.digest
 
     def lineage(self, ref: str, *, depth: int | None = None) -> list[Ancestor]:
         """See Registry."""

@@ -21,7 +21,7 @@ from ._intake import taken_in
 from ._names import text
 from ._profile import cosines
 from ._records import Ancestor, Neighbour, Parent, Version
-from ._registry import Source
+from ._registry_types import Source
 from ._tables import AdapterRow, VersionRow
 from ._writes import NewVersion, add_version, checked_metrics, checked_tags
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ._database import Database
 from ._errors import Closed
 from ._records import Event
-from ._registry import Watch
+from ._registry_types import Watch
 
 POLL_SECONDS = 0.25
 BATCH = 100

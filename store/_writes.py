@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, insert, select
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from . import _rows
@@ -33,6 +33,11 @@ from ._tables import (
 _EVENT = insert(cast("Table", EventRow.__table__))
 _NEW_BLOB = insert(cast("Table", BlobRow.__table__))
 _BLOB = select(BlobRow.digest).where(BlobRow.digest == bindparam("digest"))
+_BACK = (
+    update(cast("Table", BlobRow.__table__))
+    .where(BlobRow.digest == bindparam("known"))
+    .values(collected_at=None)
+)
 _METRICS = select(MetricRow.name, MetricRow.value, MetricRow.created_at).where(
     MetricRow.version_id == bindparam("version_id"),
     MetricRow.identity == bindparam("identity"),
@@ -151,6 +156,8 @@ def add_blob(session: Session, staged: Staged) -> None:
     if database.scalar(_BLOB, {"digest": staged.digest}) is None:
         row = {"digest": staged.digest, "size_bytes": staged.size_bytes, "created_at": now()}
         database.execute(_NEW_BLOB, row)
+    else:  # what was let go of is back
+        database.execute(_BACK, {"known": staged.digest})
 
 
 NO_TAGS = ReadOnlyDict()

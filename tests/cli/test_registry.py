@@ -79,6 +79,25 @@ def test_the_database_file_answers_too(run, ledger, tmp_path):
     assert [v["number"] for v in json.loads(result.out)["versions"]] == [1, 0]
 
 
+def test_pruning_says_what_goes_does_it_and_needs_the_database_itself(
+    run, server, ledger, tmp_path
+):
+    line = ledger.registry
+    for fill in (2, 3, 4):
+        line.publish("demo", blob(rank=5, fill=fill))
+    url = f"sqlite:///{tmp_path}/registry.db"
+    asked = ("registry", "--registry", url, "prune", "--keep-versions", "2")
+    tried = run(*asked, "--dry-run")
+    assert not line.version("demo@2").retired
+    assert "demo@2" in tried.out
+    assert "would be freed" in tried.out
+    assert json.loads(run(*asked, "--json").out)["pruned"]["collected"] == ["demo@2"]
+    assert line.version("demo@2").retired
+    refused = run("registry", "--registry", server.url, "prune")
+    assert refused.code == 1
+    assert "sqlite:///PATH" in refused.err
+
+
 def test_the_environment_names_the_registry(run, server, monkeypatch):
     monkeypatch.setenv("POLYRANK_REGISTRY", server.url)
     assert "demo" in run("registry", "adapters").out

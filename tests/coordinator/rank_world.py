@@ -78,12 +78,13 @@ class RankWorld:
         max_ranks: Sequence[int] = (8, 2, 8),
         state_rank: int = 2,
         mode: str = "act",
+        keep_rounds: int = 20,
         **policy: object,
     ) -> None:
         self.ledger = ledger
         rules = {"rank_flat_rounds": 1000} | policy
         line = {"base_model": "matrix", "rounds": 60, "min_nodes": len(max_ranks),
-                "deadline_seconds": 60, "state_rank": state_rank,
+                "deadline_seconds": 60, "state_rank": state_rank, "keep_rounds": keep_rounds,
                 "continual": {"mode": mode, "policy": rules}}  # fmt: skip
         self.config = CoordinatorConfig.parse({"adapters": {"line": line}})
         names = [f"n{i}" for i in range(len(max_ranks))]

@@ -38,7 +38,7 @@ def lines(ledger: Ledger) -> set[str]:
 def test_a_full_rank_grows_when_its_loss_is_flat_and_a_trial_helps_and_can_be_undone(
     ledger: Ledger,
 ) -> None:
-    world = RankWorld(ledger, **QUICK)
+    world = RankWorld(ledger, keep_rounds=2, **QUICK)
     decision = world.until_decided("expand_rank", within=10)
     made, before = world.made_by(decision.number)
     trial = ledger.registry.version(decision.payload["target"])
@@ -65,6 +65,8 @@ def test_a_full_rank_grows_when_its_loss_is_flat_and_a_trial_helps_and_can_be_un
         if evidence.kind == "review":
             own = [d.payload for d in world.decisions() if evidence.number in d.evidence]
             assert replays(evidence.payload, own)
+    trials = {v.number: v.retired for v in ledger.registry.versions("line/rank-trials").items}
+    assert trials == {0: True, trial.number: False, 2: True, 3: False, 4: False}, "what is needed"
     world.undo(decision.number)
     assert world.state(decision.number) == "undone"
     assert ledger.registry.version("line@stable").digest == before.digest

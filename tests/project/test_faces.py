@@ -38,7 +38,7 @@ FACES = {
         "Registry", "RegistryInfo", "RemoteFailure", "RoundRecord", "SchemaTooNew", "Server",
         "StaleEpoch", "StorageFailure", "StoreBusy", "StoreError", "SummaryRecord",
         "TaskRecord", "Unauthenticated", "Unavailable", "Unsupported", "UrlError", "Version",
-        "Watch", "connect", "open_ledger", "serve",
+        "Watch", "connect", "open_ledger", "serve", "PIN_PREFIX", "Pruned",
         "Fit", "RouteEntry", "RouteShare", "Router", "Routing", "RoutingTable",
         "AdaptationPolicy", "Choice", "DomainEvidence", "GateEvidence", "Promotion",
         "Recall", "RecallEvidence", "promotions",

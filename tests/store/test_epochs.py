@@ -56,7 +56,9 @@ WRITES = {
     "prune_summaries": lambda ledger, e: ledger.prune_summaries(
         NAME, kind="probe", before_round=1, epoch=e
     ),
+    "leave_out": lambda ledger, e: ledger.leave_out(NAME, [key("n1")], reason="gone", epoch=e),
     "retire": lambda ledger, e: ledger.retire("b@0", epoch=e),
+    "prune": lambda ledger, e: ledger.prune(["d"], keep_versions=2, epoch=e),
 }
 
 
@@ -79,6 +81,9 @@ def prepare(ledger) -> int:
     answer(ledger, epoch, tasks[0])
     close_round(ledger, epoch, 1)
     ledger.create_adapter("c", base_model="base", epoch=epoch)
+    ledger.create_adapter("d", base_model="base", epoch=epoch)
+    for fill in range(3):
+        ledger.publish("d", adapter_blob(fill=20 + fill), epoch=epoch)
     ledger.put_family(NAME, payload={}, epoch=epoch)
     ledger.record_decision("keep", reason="", epoch=epoch)
     asked = ledger.put_task(task(0, "n1", kind="probe"), epoch=epoch)
@@ -118,7 +123,14 @@ def test_every_write_of_the_ledger_is_tried_below():
     }
     assert guarded == set(WRITES)
     reading = {"rounds", "tasks", "contributions", "last_round", "read_blob", "open_blob"}
-    reading |= {"alias_changes", "alias_tip", "open_decisions", "proposals", "summaries_of"}
+    reading |= {
+        "alias_changes",
+        "changes_by",
+        "alias_tip",
+        "open_decisions",
+        "proposals",
+        "summaries_of",
+    }
     rest = {n for n, _ in inspect.getmembers(Ledger, inspect.isfunction) if not n.startswith("_")}
     assert rest - guarded - reading == {"take_epoch", "epoch", "close"}
 

@@ -19,6 +19,7 @@ from store_worlds import NAME, task
 
 OLD = Path(__file__).parent / "assets" / "registry_0001.sql"
 KEPT = (VERSION_TABLE, "counters")  # tables that a migration may add to
+NEW = {"collected_at", "decision"}  # columns of blobs and alias_log since schema 0003
 
 
 def unpack(path: Path) -> None:
@@ -39,6 +40,8 @@ def rows_of(path: Path) -> dict[str, list[tuple]]:
         found = {}
         for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"):
             columns = sorted(row[1] for row in connection.execute(f"PRAGMA table_info({table})"))
+            if table in ("blobs", "alias_log"):
+                columns = [column for column in columns if column not in NEW]
             listed = ", ".join(f'"{column}"' for column in columns)
             found[table] = sorted(
                 connection.execute(f"SELECT {listed} FROM {table}").fetchall(), key=repr

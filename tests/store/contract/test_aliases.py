@@ -103,7 +103,7 @@ def test_a_version_that_an_alias_names_is_not_retired(five, registry):
 
 
 def test_an_alias_that_could_be_mistaken_is_refused(five, registry):
-    for alias in ["latest", "7", "Stable", "", "a b", "a/b", "x" * 65]:
+    for alias in ["latest", "7", "Stable", "", "a b", "a/b", "x" * 65, "pin-3"]:
         with pytest.raises(InvalidValue, match="alias"):
             registry.set_alias("support/en", alias, 1)
 
