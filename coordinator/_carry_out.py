@@ -26,7 +26,7 @@ from ._line_table import Lines
 from ._merging import merge
 from ._moves import Impossible, Moves
 from ._plans import STABLE
-from ._rank_changes import RankChanges
+from ._rank_changes import RankChanges, rank_tags, with_rank_of
 from ._rank_memory import RankMemory
 from ._references import joined, of_nodes
 from ._undo import Undo
@@ -187,14 +187,16 @@ class CarryOut:
         version = self._moves.head(keep)
         if version.tags.get("decision") != str(decision.number):  # else made before a crash
             self._check_merge(family, choice)
-            version = self._publish_merge(decision, choice)
+            version = self._publish_merge(family, decision, choice)
         self._moves.review_as_is(family, version)
         self._lines[keep].adopt(version)
         users, memory = family.nodes_of(absorb), family.members[absorb][1]
         state, kept = family.members[keep]
         if kept.took != version.ref:
             both = joined(kept.reference, memory.reference, family.spec)
-            self._moves.put(family, keep, state, replace(kept, reference=both, took=version.ref))
+            kept = replace(kept, reference=both, took=version.ref)
+            kept = replace(kept, ranks=with_rank_of(version, kept.ranks))
+            self._moves.put(family, keep, state, kept)
         if users or memory.merged_into != version.ref:
             memory = replace(memory, absorbed=users, merged_into=version.ref)
         self._moves.put(family, absorb, "archived", memory)
@@ -212,7 +214,17 @@ class CarryOut:
             if {(parent.adapter, parent.number) for parent in tried} != heads:
                 raise Impossible(f"{choice.target} was tried on other versions than the newest")
 
-    def _publish_merge(self, decision: Decision, choice: Choice) -> Version:
+    def _rank_tags(self, family: Family, choice: Choice) -> dict[str, str]:
+        """Return the tags of a change of rank, where the member that ends had the larger one.
+
+        What is merged has the larger rank, and the next round must not cut it back.
+        """
+        own, other = (self._lines[n].rank_budget for n in (choice.adapter, choice.absorb))
+        if family.state_rank(choice.adapter) is None or other <= own:
+            return {}
+        return rank_tags(other, family.members[choice.adapter][1].ranks)
+
+    def _publish_merge(self, family: Family, decision: Decision, choice: Choice) -> Version:
         context = self._context
         heads = [self._moves.head(member) for member in (choice.adapter, choice.absorb)]
         made = merge(context.ledger, *heads, limits=context.limits)
@@ -223,7 +235,7 @@ class CarryOut:
             parents=made.parents,
             origin="merge",
             metrics=made.metrics,
-            tags={"decision": str(decision.number)},
+            tags={"decision": str(decision.number)} | self._rank_tags(family, choice),
             aliases=(STABLE,),
             idempotency_key=f"decision {decision.number}",
             epoch=context.epoch,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..aggregation import Limits, decode, encode, leading
 from ..client._protocol import TaskEnvelope, blob_digest
@@ -158,8 +159,29 @@ class Dispatch:
             and stable.number == version.number,
         )
         if envelope.task_key != action.key:
+            asked = None if line.family is None else line.family.asked_before
+            if action.kind == "evaluate" and asked is not None:
+                envelope = self._asked_before(line, base, version, action, asked)
             envelope = self._recall_of(line, base, version, action) or envelope
         return Message(envelope, self._bytes(version, None), 0)
+
+    def _asked_before(
+        self, line: Line, base: Base, version: Version, action: SendTask, asked: Mapping[str, Any]
+    ) -> TaskEnvelope:
+        """Return an evaluation as it was asked before the last review.
+
+        Since then nodes are asked by another routing table: the older one does no harm, and what
+        they say of the version is the same.
+        """
+        assert line.family is not None, "only families have reviews"
+        return evaluate_task(
+            self.question(line, base),
+            version=version,
+            identity=action.identity,
+            stable=line.stable is not None and line.stable.number == version.number,
+            round=action.round,
+            window=line.family.window(_gate(line, version), asked=asked),
+        )
 
     def _recall_of(
         self, line: Line, base: Base, version: Version, action: SendTask
@@ -211,9 +233,7 @@ class Dispatch:
         if kind == "probe" and family is not None:
             window = family.comparison(identity)
         else:
-            plan = None if family is None or version.round is None else line.plan(version.round)
-            gate = None if plan is None else plan.gate_of(version.digest)
-            window = None if family is None else family.window(gate)
+            window = None if family is None else family.window(_gate(line, version))
         return evaluate_task(
             self.question(line, base),
             version=version,
@@ -237,3 +257,9 @@ class Dispatch:
             data = encode(leading(decode(bytearray(data), limits), part_rank))
         self._kept = (key, data)
         return data
+
+
+def _gate(line: Line, version: Version) -> dict[str, str] | None:
+    """Return what the evaluation of a version asks besides its window, by its round's plan."""
+    plan = None if version.round is None else line.plan(version.round)
+    return None if plan is None else plan.gate_of(version.digest)

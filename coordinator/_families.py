@@ -129,6 +129,11 @@ class Family:
         found = self.assigned.get(identity)
         return self.root if found is None or self._is_archived(found[0]) else found[0]
 
+    def has(self, identity: str, member: str) -> bool:
+        """Say whether a node is assigned to a member, and is not gone."""
+        found = self.assigned.get(identity)
+        return found is not None and found[0] == member and self._is_present(found[1])
+
     def former(self, identity: str) -> str | None:
         """Return the member that a node had when that was archived, without it; else None."""
         found = self.assigned.get(identity)
@@ -203,16 +208,33 @@ class Family:
         """Return the identities that are assigned to a member, sorted."""
         return tuple(sorted(i for i, (own, _) in self.assigned.items() if own == member))
 
-    def window(self, gate: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Return what an evaluation asks of a node about its window, and how to route by it."""
-        if self._routes is None:
-            self._routes = routes(self)
+    def window(
+        self, gate: Mapping[str, str] | None = None, *, asked: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return what an evaluation asks of a node about its window, and how to route by it.
+
+        `asked` is what was asked before the last review, by which a question that is still out
+        can be built again.
+        """
+        asked = self.asked if asked is None else asked
         return {
-            "spec": dict(self.spec),
-            "routes": self._routes,
-            **({"base": True} if self.spec.get("classes") == 0 else {}),
+            "spec": dict(asked["spec"]),
+            "routes": asked["routes"],
+            **({"base": True} if asked["spec"].get("classes") == 0 else {}),
             **({"gate": dict(gate)} if gate else {}),
         }
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What evaluations ask now, but for what depends on the version."""
+        if self._routes is None:
+            self._routes = routes(self)
+        return {"spec": dict(self.spec), "routes": self._routes}
+
+    @property
+    def asked_before(self) -> Mapping[str, Any] | None:
+        """What evaluations asked before the last review, if one was still out then."""
+        return self.payload.get("asked")
 
     def comparison(self, identity: str) -> dict[str, Any]:
         """Return what a probe asks of a node: to compare with its own adapter, on its window."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -85,11 +85,23 @@ class Gates:
                 stable=None if stable is None else stable.number,
                 held=family.members[line.name][1].held,
                 **self._summed(
-                    {w.identity: changes[w.identity] for w in own if w.identity in changes}
+                    {w.identity: changes[w.identity] for w in own if w.identity in changes},
+                    self._cohort(family, line, own),
                 ),
             )
             for line, stable, own in self._candidates(family, windows)
         )
+
+    def _cohort(self, family: Family, line: Line, windows: Sequence[Window]) -> set[str]:
+        """Return who was asked about a candidate, of the nodes that are its member's.
+
+        Their tasks went on record when it was made, so whoever drops out since is still counted.
+        """
+        head = _head(line)
+        tasks = self._context.ledger.tasks(line.name, round=head.round or 0)
+        asked = {t.identity for t in tasks if (t.kind, t.start_digest) == ("evaluate", head.digest)}
+        own = {identity for identity in asked if family.has(identity, line.name)}
+        return own | {window.identity for window in windows}
 
     def changes(
         self, family: Family, number: int, windows: Sequence[Window], answers: Answers
@@ -193,7 +205,10 @@ class Gates:
                 for w in windows
                 if w.adapter == line.name
             ),
-            **self._summed({name: _change(pair, -1) for name, pair in pairs if pair is not None}),
+            **self._summed(
+                {name: _change(pair, -1) for name, pair in pairs if pair is not None},
+                {w.identity for w in windows if w.adapter == line.name},
+            ),
         )
 
     def _candidates(
@@ -229,10 +244,10 @@ class Gates:
         known = (line.head, line.stable)
         return next((v for v in known if v is not None and v.number == number), None)
 
-    def _summed(self, changes: Mapping[str, Change]) -> dict[str, Any]:
+    def _summed(self, changes: Mapping[str, Change], asked: Collection[str]) -> dict[str, Any]:
         """Return the fields of a comparison: over all nodes, and by domain."""
         groups: dict[str, list[Change]] = defaultdict(list)
-        tags = self._tags(changes)
+        tags = self._tags({*changes, *asked})
         for identity in sorted(changes):
             groups[_domain(identity, tags[identity])].append(changes[identity])
         domains = [
@@ -253,6 +268,7 @@ class Gates:
             "standard_error": _error(every) if every else None,
             "compared": len(domains),
             "domains": tuple(worst[:MAX_DOMAINS]),
+            "expected": len({_domain(identity, tags[identity]) for identity in tags}),
         }
 
     def _tags(self, identities: Iterable[str]) -> dict[str, Mapping[str, Any]]:

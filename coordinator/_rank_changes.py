@@ -83,12 +83,7 @@ class RankChanges:
             idempotency_key=f"undo of decision {decision.number}",
             epoch=self._context.epoch,
         )
-        earlier = changed.tags.get("rank_before", "")
-        ranks = RankMemory(
-            rank=int(earlier) if earlier else None,
-            changed=changed.tags.get("changed_before") or None,
-            undone=family.reviews,
-        )
+        ranks = rank_before(changed, review=family.reviews)
         self._moves.put(family, member, state, replace(memory, ranks=ranks))
         self._go_on(family, version)
 
@@ -129,12 +124,7 @@ class RankChanges:
             parents=content.parents,
             origin=choice.kind,
             metrics=content.metrics,
-            tags={
-                "decision": str(decision.number),
-                "rank": str(rank),
-                "rank_before": "" if before.rank is None else str(before.rank),
-                "changed_before": before.changed or "",
-            },
+            tags={"decision": str(decision.number), **rank_tags(rank, before)},
             aliases=(STABLE,) if is_served else (),  # what no gate has passed stays unserved
             idempotency_key=f"decision {decision.number}",
             epoch=self._context.epoch,
@@ -169,6 +159,32 @@ class RankChanges:
         metrics = {**kept, "discarded": cut.error.overall}
         described = profile(cut.adapter).to_json()
         return _Content(encode(cut.adapter), described, metrics, (parent,))
+
+
+def rank_tags(rank: int, before: RankMemory) -> dict[str, str]:
+    """Return the tags of a version that comes with a new rank: it, and what was before."""
+    return {
+        "rank": str(rank),
+        "rank_before": "" if before.rank is None else str(before.rank),
+        "changed_before": before.changed or "",
+    }
+
+
+def with_rank_of(version: Version, ranks: RankMemory) -> RankMemory:
+    """Return what is remembered of a rank after a version that may have come with a new one."""
+    if "rank" not in version.tags:
+        return ranks
+    return RankMemory(rank=int(version.tags["rank"]), changed=version.ref)
+
+
+def rank_before(changed: Version, *, review: int) -> RankMemory:
+    """Return what is remembered of a rank once the version that it came with is undone."""
+    earlier = changed.tags.get("rank_before", "")
+    return RankMemory(
+        rank=int(earlier) if earlier else None,
+        changed=changed.tags.get("changed_before") or None,
+        undone=review,
+    )
 
 
 def _new_rank(choice: Choice) -> int:

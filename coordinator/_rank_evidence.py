@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..aggregation import Limits, Paired, decode, rank_use, spectrum
-from ..store import Ledger, RankEvidence, Review, Version
+from ..store import AdaptationPolicy, Ledger, RankEvidence, Review, Version, is_held
 from ._families import Family
 from ._line_table import Lines
 from ._rank_memory import RankMemory
@@ -17,15 +17,18 @@ Judged = Mapping[str, tuple[Version, Sequence[Paired]]]
 """Member -> its trial, and how each of its nodes compared it with the member's own version."""
 
 
-def progress(review: Review) -> Mapping[str, bool]:
+def progress(review: Review, policy: AdaptationPolicy) -> Mapping[str, bool]:
     """Say of each member with a new version whether that is surely better than the stable one.
 
-    By more than one standard error, over its nodes with one vote each.
+    By more than one standard error, over its nodes with one vote each. A version that is held says
+    nothing of what its rank could still learn: it is left out.
     """
     return {
         gate.adapter: -gate.loss_change > gate.standard_error
         for gate in review.gates
-        if gate.loss_change is not None and gate.standard_error is not None
+        if gate.loss_change is not None
+        and gate.standard_error is not None
+        and not is_held(gate, policy)
     }
 
 
@@ -46,7 +49,7 @@ def ranks_of(
     limits: Limits,
 ) -> tuple[RankEvidence, ...]:
     """Describe the ranks that are worth a choice: where the loss is flat, or a trial was judged."""
-    better = progress(review)
+    better = progress(review, family.policy)
     found: list[RankEvidence] = []
     for name in family.active:
         head, memory = lines[name].head, family.members[name][1].ranks
@@ -96,12 +99,14 @@ def spectra_of(ledger: Ledger, version: Version, limits: Limits) -> Mapping[str,
 
 
 def _trainable(family: Family, ledger: Ledger, member: str) -> int | None:
-    """Return the largest rank that one of a member's nodes can train; None: not known."""
-    own = set(family.nodes_of(member))
+    """Return the largest rank that one of a member's nodes can train; None: not known.
+
+    Of the nodes that brought a window lately, by the records: not of those that are there just now.
+    """
     ranks = [
         int(node.card.get("max_rank", 0))
         for node in ledger.registry.nodes()
-        if node.identity in own and node.status == "live"
+        if family.has(node.identity, member) and node.status != "refused"
     ]
     return max(ranks, default=0) or None
 

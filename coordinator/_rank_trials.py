@@ -80,7 +80,8 @@ class RankTrials:
 
         Publishes the start of a trial that the review asks for, or finds it from before a crash.
         """
-        better, asked = progress(review), self._asked(family, review, fresh)
+        better = progress(review, family.policy)
+        asked = self._asked(family, review, fresh)
         found: dict[str, RankMemory] = {}
         for name, (state, memory) in family.members.items():
             found[name] = after_review(

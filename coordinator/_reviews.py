@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from ..aggregation import AdapterError, Paired, Summary, SummarySpec
 from ..client._protocol import TaskEnvelope
@@ -307,6 +308,11 @@ class Reviews:
             line, based(line), version, kind="probe", round=number, identity=identity
         )
 
+    def _still_asked(self, family: Family) -> dict[str, Any] | None:
+        """Return what evaluations ask, if one is out: a review changes what the next ones ask."""
+        tasks = (task for line in self._fresh(family) for task in self._evaluations(line))
+        return family.asked if any(task.state == "open" for task in tasks) else None
+
     def _record(self, family: Family, review: Review) -> None:
         context = self._context
         found = self._drafts.pop(family.root)[1]
@@ -321,7 +327,11 @@ class Reviews:
             evidence={"review": review.to_json(), "policy": family.policy.to_json()},
             subject=f"review {review.number}",
             decisions=[to_record(choice, family.config.continual.mode) for choice in choices],
-            payload={**next_payload(family, heads, found), "place": place},
+            payload={
+                **next_payload(family, heads, found),
+                "place": place,
+                "asked": self._still_asked(family),
+            },
             members=next_members(family, review, choices, ranks, by_member(found, places, place)),
             assignments=next_watches(family, found, choices),
             aliases=next_aliases(review, family.policy, choices),

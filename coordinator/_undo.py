@@ -13,13 +13,15 @@
 
 from __future__ import annotations
 
-from ..store import Choice, Decision
+from dataclasses import replace
+
+from ..store import Choice, Decision, Version
 from ._context import Context
 from ._families import Family
 from ._line_table import Lines
 from ._moves import Impossible, Moves
 from ._plans import STABLE
-from ._rank_changes import RankChanges
+from ._rank_changes import RankChanges, rank_before
 
 
 class Undo:
@@ -85,6 +87,13 @@ class Undo:
         family.reload()
         self._moves.archive(family, made[0])
 
+    def _give_rank_back(self, family: Family, keep: str, merged: Version) -> None:
+        """Give a member the rank that it had before a merge, if its rank came with that."""
+        state, memory = family.members[keep]
+        if memory.ranks.changed == merged.ref:
+            ranks = rank_before(merged, review=family.reviews)
+            self._moves.put(family, keep, state, replace(memory, ranks=ranks))
+
     def _merge(self, family: Family, decision: Decision, choice: Choice) -> None:
         """Give both lines back what they had; what the merge learnt since stays in its versions."""
         keep, absorb = choice.adapter, choice.absorb
@@ -112,6 +121,7 @@ class Undo:
             idempotency_key=f"undo of decision {decision.number}",
             epoch=self._context.epoch,
         )
+        self._give_rank_back(family, keep, merged)
         self._moves.review_as_is(family, version)
         self._lines[keep].adopt(version)
         back = [i for i in memory.absorbed if family.member_of(i) in (keep, absorb)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._connect import connect, open_ledger
     from ._decide import decide
     from ._decide_choice import Choice, choices_to_json
-    from ._decide_gate import Promotion, Recall, promotions
+    from ._decide_gate import Promotion, Recall, is_held, promotions
     from ._errors import (
         AddressInUse,
         AddressRefused,
@@ -128,7 +128,7 @@ _HOME = {
     **dict.fromkeys(("Probe", "RankTrial", "Trial", "questions"), "_questions"),
     **dict.fromkeys(("Choice", "choices_to_json"), "_decide_choice"),
     **dict.fromkeys(_ROUTES.split(), "_route_records"),
-    **dict.fromkeys(("Promotion", "Recall", "promotions"), "_decide_gate"),
+    **dict.fromkeys(("Promotion", "Recall", "is_held", "promotions"), "_decide_gate"),
     "AdaptationPolicy": "_policy",
     "decide": "_decide",
     **dict.fromkeys(("replay", "replays"), "_replay"),
@@ -233,6 +233,7 @@ __all__ = [
     "choices_to_json",
     "connect",
     "decide",
+    "is_held",
     "open_ledger",
     "promotions",
     "questions",

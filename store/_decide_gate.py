@@ -61,8 +61,11 @@ class Rollbacks:
 
 
 def threshold(found: Comparison, policy: AdaptationPolicy) -> float:
-    """Return the z that one of `compared` domains has to pass (Bonferroni)."""
-    level = beyond(policy.gate_confidence) / max(found.compared, 1)
+    """Return the z that one domain has to pass (Bonferroni): of those that were asked.
+
+    So a node that drops out does not change what the others' losses have to be.
+    """
+    level = beyond(policy.gate_confidence) / max(found.compared, found.expected, 1)
     return -_NORMAL.inv_cdf(max(level, _LEAST_LEVEL))
 
 
@@ -81,8 +84,18 @@ def losers(found: Comparison, policy: AdaptationPolicy) -> list[DomainEvidence]:
 
 def holds(scene: Scene) -> list[Choice]:
     """Return a choice for each candidate that is held."""
-    gates = ((gate, _held_by(gate, scene.policy)) for gate in scene.review.gates)
-    return [_hold(gate, lost, scene.policy) for gate, lost in gates if lost]
+    policy, found = scene.policy, list[Choice]()
+    for gate in scene.review.gates:
+        if lost := _held_by(gate, policy):
+            found.append(_hold(gate, lost, policy))
+        elif _is_unheard(gate, policy):
+            found.append(_wait(gate, policy))
+    return found
+
+
+def is_held(gate: GateEvidence, policy: AdaptationPolicy) -> bool:
+    """Whether a candidate stays one: a domain surely loses by it, or too few have said."""
+    return bool(_held_by(gate, policy)) or _is_unheard(gate, policy)
 
 
 def promotions(
@@ -130,6 +143,7 @@ def rollbacks(scene: Scene, moved: frozenset[str]) -> Rollbacks:
         member = members[recall.adapter]
         nodes = tuple(name for name in _harmed(scene, member) if name not in moved)
         enough = len(nodes) >= scene.policy.min_identities and recall.everyone
+        enough = enough and not _is_silent(recall)
         fits = (recall.version, recall.against) == (member.previous, _kept(scene, member))
         if enough and fits and _cures(recall, scene) and not losers(recall, scene.policy):
             chosen.append(_rollback(recall, member, nodes, scene.policy))
@@ -140,6 +154,16 @@ def _held_by(gate: GateEvidence, policy: AdaptationPolicy) -> list[DomainEvidenc
     """Return the domains that hold a candidate; none where patience with one node is over."""
     lost = losers(gate, policy)
     return [] if _is_alone(lost, policy) and gate.held >= policy.gate_patience else lost
+
+
+def _is_silent(found: Comparison) -> bool:
+    """Whether fewer than half of the domains that were asked have compared."""
+    return 2 * found.compared < found.expected
+
+
+def _is_unheard(gate: GateEvidence, policy: AdaptationPolicy) -> bool:
+    """Whether a candidate waits for more answers: nodes that dropped out, but not for ever."""
+    return gate.stable is not None and _is_silent(gate) and gate.held < policy.gate_patience
 
 
 def _is_alone(lost: list[DomainEvidence], policy: AdaptationPolicy) -> bool:
@@ -170,6 +194,24 @@ def _hold(gate: GateEvidence, lost: list[DomainEvidence], policy: AdaptationPoli
     )
 
 
+def _wait(gate: GateEvidence, policy: AdaptationPolicy) -> Choice:
+    return Choice(
+        kind="hold",
+        adapter=gate.adapter,
+        target=f"{gate.adapter}@{gate.candidate}",
+        reason=f"{gate.adapter}@{gate.candidate} was compared with {gate.adapter}@{gate.stable} by "
+        f"{gate.compared} of the {_domains(gate.expected)} that were asked, fewer than half; it "
+        "stays a candidate.",
+        numbers=figures(
+            stable=gate.stable,
+            domains=gate.compared,
+            domains_asked=gate.expected,
+            gate_patience=policy.gate_patience,
+            held=gate.held + 1,
+        ),
+    )
+
+
 def _passes(gate: GateEvidence, number: int, policy: AdaptationPolicy) -> str:
     """Return the reason of a promotion."""
     if gate.stable is None:
@@ -179,7 +221,11 @@ def _passes(gate: GateEvidence, number: int, policy: AdaptationPolicy) -> str:
     worst = max(gate.domains, key=lambda domain: (domain.loss_change, domain.name))
     said = f"the worst loses {words.nats(worst.loss_change)} nats"
     said = said if worst.loss_change > 0 else "none loses"
-    text = f"review {number}: {_domains(gate.compared)}, {said} (tolerance "
+    heard = _domains(gate.compared)
+    heard = (
+        f"{gate.compared} of {_domains(gate.expected)}" if gate.compared < gate.expected else heard
+    )
+    text = f"review {number}: {heard}, {said} (tolerance "
     text = f"{text}{policy.gate_tolerance:g})"
     if losers(gate, policy):
         text = f"{text}; one node alone has held it {gate.held} times, and is not heard again"
@@ -228,7 +274,7 @@ def _cures(recall: RecallEvidence, scene: Scene) -> bool:
 def _kept(scene: Scene, member: MemberEvidence) -> int | None:
     """Return the version that is stable after this review, if nothing goes back."""
     for gate in scene.review.gates:
-        if gate.adapter == member.adapter and not _held_by(gate, scene.policy):
+        if gate.adapter == member.adapter and not is_held(gate, scene.policy):
             return gate.candidate
     return member.stable
 

@@ -48,6 +48,8 @@ class Comparison(Checked):
         standard_error: of that change.
         compared: domains in all.
         domains: the listed ones.
+        expected: domains of the nodes that were asked, whoever answered, by the tasks on record;
+            0: not known, of evidence from before it was written.
     """
 
     adapter: Name
@@ -56,6 +58,7 @@ class Comparison(Checked):
     standard_error: Nats | None = None
     compared: Count = 0
     domains: tuple[DomainEvidence, ...] = ()
+    expected: Count = 0
 
     def __post_init__(self) -> None:
         Checked.__post_init__(self)

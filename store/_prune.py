@@ -212,7 +212,8 @@ def _unnamed(session: Session, blobs: Blobs) -> int:
 def _sweep(session: Session, blobs: Blobs) -> int:
     """Delete bytes that nothing names: what crashes have left."""
     orphans, strangers = _orphans(session), _strangers(session, blobs)
-    drop_unused(session, blobs, orphans)
+    for start in range(0, len(orphans), BATCH):
+        drop_unused(session, blobs, orphans[start : start + BATCH])
     for digest in strangers:
         blobs.delete(digest)
     return len(orphans) + len(strangers)

@@ -7,10 +7,19 @@ from typing import Any
 
 import pytest
 from polyrank.aggregation import Paired, paired
-from polyrank.coordinator._rank_evidence import flat_rounds, judgement
+from polyrank.coordinator._rank_evidence import flat_rounds, judgement, progress
 from polyrank.coordinator._rank_memory import RankMemory, RankTry, after_review, stage
 from polyrank.coordinator._watch import Membership
-from polyrank.store import Parent, RoundRecord, Version
+from polyrank.store import (
+    AdaptationPolicy,
+    DomainEvidence,
+    GateEvidence,
+    MemberEvidence,
+    Parent,
+    Review,
+    RoundRecord,
+    Version,
+)
 
 TRIAL = RankTry(review=5, rank=8, source=4, start=2, flat=3)
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -42,6 +51,18 @@ def test_a_trial_waits_for_its_members_round_and_runs_once() -> None:
 def test_a_trial_is_over_where_the_member_went_on_from_elsewhere() -> None:
     assert stage(TRIAL, None, version(6, 5)) == "over"
     assert stage(TRIAL, None, version(5, 4, round=None, origin="merge")) == "over"
+
+
+def test_a_round_whose_version_is_held_counts_neither_way() -> None:
+    lost = DomainEvidence(name="a", rows=80, identities=2, loss_change=0.5, standard_error=0.01)
+    common = {"adapter": "demo", "candidate": 7, "stable": 6, "identities": 2, "compared": 1}
+    gates = [
+        GateEvidence(**common, loss_change=change, standard_error=0.01, domains=domains)
+        for change, domains in ((0.5, (lost,)), (0.0, ()), (-0.5, ()))
+    ]
+    policy, root = AdaptationPolicy(), MemberEvidence(adapter="demo", version=7, root=True)
+    made = [Review(family="demo", number=9, members=(root,), gates=(gate,)) for gate in gates]
+    assert [progress(review, policy) for review in made] == [{}, {"demo": False}, {"demo": True}]
 
 
 def test_progress_starts_the_count_anew_and_silence_leaves_it() -> None:

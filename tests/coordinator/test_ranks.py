@@ -119,7 +119,9 @@ def test_a_crash_at_any_step_of_a_change_of_rank_changes_nothing_of_its_outcome(
             assert ledger.registry.version("line@stable").ref == made.ref
 
 
-def test_a_new_adapter_has_the_rank_of_the_one_that_it_comes_from(ledger: Ledger) -> None:
+def test_a_new_adapter_has_the_rank_of_its_source_and_a_merge_the_larger_of_both(
+    ledger: Ledger,
+) -> None:
     world = RankWorld(ledger, max_ranks=(8, 8))
     world.review()
     world.force("expand_rank", numbers={"new_rank": 4})
@@ -129,3 +131,9 @@ def test_a_new_adapter_has_the_rank_of_the_one_that_it_comes_from(ledger: Ledger
     world.review()
     assert world.member("line/2")[1].ranks.rank == 4
     assert ledger.registry.version("line/2@latest").rank == 4
+    larger = {"adapter": "line/2", "target": "line/2", "numbers": {"new_rank": 6}}
+    world.force("expand_rank", **larger)
+    merged = world.force("merge", absorb="line/2")
+    assert (world.state(merged), world.member()[1].ranks.rank) == ("carried_out", 6)
+    world.undo(merged)
+    assert (world.state(merged), world.member()[1].ranks.rank) == ("undone", 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from polyrank.coordinator import CoordinatorConfig
 from polyrank.coordinator._nodes import RETURN_SECONDS
 from polyrank.coordinator._simulation import Simulation
 from polyrank.store import Ledger, open_ledger
@@ -55,3 +56,28 @@ def test_who_never_comes_back_is_waited_for_that_long_and_no_longer(world: World
     world.simulation.run(until=lambda: world.reviews > before)
     assert RETURN_SECONDS - 5 < world.simulation.clock.elapsed_seconds - began < RETURN_SECONDS + 5
     assert len(world.decisions("reroute")[0].payload["nodes"]) == 1
+
+
+def test_an_evaluation_that_was_out_during_a_review_is_still_answered_after_a_restart() -> None:
+    with open_ledger("memory://") as ledger:
+        world = World(ledger)
+        values = world.config.model_dump()
+        values["adapters"]["line"]["quorum"] = 2  # its review waits for no sixth answer
+        world.config = CoordinatorConfig.parse(values)
+        world.restart()
+        late = world.nodes["fay"].identity
+
+        def asked() -> list:
+            return [t for t in ledger.tasks(round=0) if t.kind == "evaluate"]
+
+        world.simulation.run(until=lambda: len(asked()) == 6)
+        there = [node for name, node in world.nodes.items() if name != "fay"]
+        world.simulation = Simulation(world.config, there, ledger=ledger)
+        before = dict(ledger.registry.family("line").payload["spec"])
+        world.simulation.run(until=lambda: world.reviews == 1)
+        assert before != ledger.registry.family("line").payload["spec"], "another question now"
+        (open_one,) = [t for t in asked() if t.state == "open"]
+        assert open_one.identity == late
+        world.simulation.join(world.nodes["fay"])
+        world.simulation.run(until=lambda: all(t.state != "open" for t in asked()))
+        assert {t.state for t in asked()} == {"done"}

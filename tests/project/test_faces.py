@@ -41,7 +41,7 @@ FACES = {
         "Watch", "connect", "open_ledger", "serve", "PIN_PREFIX", "Pruned",
         "Fit", "RouteEntry", "RouteShare", "Router", "Routing", "RoutingTable",
         "AdaptationPolicy", "Choice", "DomainEvidence", "GateEvidence", "Promotion",
-        "Recall", "RecallEvidence", "promotions",
+        "Recall", "RecallEvidence", "is_held", "promotions",
         "MemberEvidence", "NodeEvidence", "Probe", "ProbeEvidence", "Proposal", "ProposalEvidence",
         "RankEvidence", "RankTrial", "Review", "SideEvidence", "Trial", "TrialEvidence",
         "choices_to_json", "decide", "questions", "replay", "replays",

@@ -75,6 +75,21 @@ def test_the_more_domains_the_surer_a_loss_has_to_be():
     assert not held(review(gates=(gate(loses, compared=1000),)))
 
 
+def test_nodes_that_drop_out_neither_ease_the_threshold_nor_let_a_candidate_through_at_once():
+    loses = domain("a", 0.25, 0.1)  # z 2.5: enough where one domain was asked, not where ten were
+    assert held(review(gates=(gate(loses, expected=1),)))
+    others = [domain(f"b{i}", -0.1) for i in range(4)]
+    made = review(gates=(gate(loses, *others, expected=10),))
+    assert not held(made)
+    assert reason(made).startswith("review 10: 5 of 10 domains, the worst loses 0.25 nats")
+    (choice,) = held(review(gates=(gate(*others, expected=10),)))
+    assert "by 4 of the 10 domains that were asked, fewer than half" in choice.reason
+    assert (choice.numbers["domains"], choice.numbers["domains_asked"]) == (4, 10)
+    assert held(review(gates=(gate(expected=2, held=2),)))
+    assert not held(review(gates=(gate(expected=2, held=3),))), "not for ever"
+    assert not held(review(gates=(gate(),))), "evidence of before says as it did"
+
+
 def test_one_node_alone_holds_only_so_many_times_and_two_as_long_as_they_lose():
     alone, both = domain("a", 0.3), domain("b", 0.3, identities=2)
     assert held(review(gates=(gate(alone, held=2),)))

@@ -58,7 +58,7 @@ WRITES = {
     ),
     "leave_out": lambda ledger, e: ledger.leave_out(NAME, [key("n1")], reason="gone", epoch=e),
     "retire": lambda ledger, e: ledger.retire("b@0", epoch=e),
-    "prune": lambda ledger, e: ledger.prune(["d"], keep_versions=2, epoch=e),
+    "prune": lambda ledger, e: ledger.prune(["c"], epoch=e),
 }
 
 
@@ -81,9 +81,8 @@ def prepare(ledger) -> int:
     answer(ledger, epoch, tasks[0])
     close_round(ledger, epoch, 1)
     ledger.create_adapter("c", base_model="base", epoch=epoch)
-    ledger.create_adapter("d", base_model="base", epoch=epoch)
-    for fill in range(3):
-        ledger.publish("d", adapter_blob(fill=20 + fill), epoch=epoch)
+    ledger.publish("c", adapter_blob(fill=20), epoch=epoch)
+    ledger.retire("c@0", epoch=epoch)
     ledger.put_family(NAME, payload={}, epoch=epoch)
     ledger.record_decision("keep", reason="", epoch=epoch)
     asked = ledger.put_task(task(0, "n1", kind="probe"), epoch=epoch)

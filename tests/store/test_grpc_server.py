@@ -175,6 +175,7 @@ WRITES = {
     "publish": {"adapter": "demo", "data": b""},
     "retire": {"ref": "demo@0"},
     "retire_adapter": {"name": "demo"},
+    "prune": {},
     "record_evidence": {"kind": "k", "payload": {}},
     "record_decision": {"kind": "k", "reason": "r"},
 }

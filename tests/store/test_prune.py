@@ -142,3 +142,16 @@ def test_updates_of_a_node_that_moves_are_settled_with_the_cause_and_never_count
     assert [c.reason for c in ledger.contributions(NAME, status="rejected")][
         1
     ] == "its trial is over"
+
+
+def test_what_a_decision_did_to_an_alias_is_known_by_its_number_and_not_by_a_reason(ledger):
+    epoch, registry = begin(ledger), ledger.registry
+    publish(ledger, epoch, 3)
+    for number in (1, 2):
+        registry.set_alias(NAME, "stable", number, reason="decision 7")
+    ledger.roll_back(NAME, "stable", 1, reason="decision 7", decision=7, epoch=epoch)
+    registry.set_alias(NAME, "stable", 3, reason="undo of decision 7")
+    (made,) = ledger.changes_by(7, NAME, "stable")
+    assert (made.kind, made.number, made.previous) == ("rollback", 1, 2)
+    ledger.roll_back(NAME, "stable", 1, reason="decision 8", epoch=epoch)  # as an older one did
+    assert [c.kind for c in ledger.changes_by(8, NAME, "stable")] == ["rollback"]

@@ -97,4 +97,4 @@ def test_what_records_hold_cannot_be_changed(local, registry):
 
 def test_the_registry_says_what_answers(pair, registry):
     assert registry.info() == pair.local.info()
-    assert registry.info().schema_revision == "0002"
+    assert registry.info().schema_revision == "0003"
