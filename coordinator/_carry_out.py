@@ -199,8 +199,11 @@ class CarryOut:
             self._moves.put(family, keep, state, kept)
         if users or memory.merged_into != version.ref:
             memory = replace(memory, absorbed=users, merged_into=version.ref)
-        self._moves.put(family, absorb, "archived", memory)
+        # put away last: a node whose member is put away counts as one without a place, and what is
+        # remembered of it would be lost if the power were cut before it was moved
+        self._moves.put(family, absorb, family.members[absorb][0], memory)
         self._moves.clear(family, (*family.nodes_of(keep), *users), keep)
+        self._moves.put(family, absorb, "archived", memory)
 
     def _check_merge(self, family: Family, choice: Choice) -> None:
         keep, absorb = choice.adapter, choice.absorb

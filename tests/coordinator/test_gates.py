@@ -13,7 +13,7 @@ from polyrank.client._versions import Versions
 from polyrank.store import Decision, Ledger, open_ledger, replays
 
 from .family_world import WARM_UP, World
-from .test_reviews import PowerCut, cut_after_each
+from .power_cuts import PowerCut, cut_after_each
 from .toy_stream import ToyStream
 
 

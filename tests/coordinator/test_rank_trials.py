@@ -11,8 +11,8 @@ from polyrank.coordinator._report_records import read_family
 from polyrank.coordinator._report_time import Timeline
 from polyrank.store import Ledger, open_ledger, replays
 
+from .power_cuts import PowerCut, cut_after_each
 from .rank_world import RankWorld
-from .test_reviews import PowerCut, cut_after_each
 
 QUICK = {"rank_flat_rounds": 2, "rank_every": 2}
 WRITES = (

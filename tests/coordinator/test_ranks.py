@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from polyrank.store import Ledger, open_ledger
 
+from .power_cuts import PowerCut, cut_the_power_after
 from .rank_world import RankWorld
-from .test_reviews import PowerCut, cut_the_power_after
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from polyrank.coordinator._report_time import Timeline, marks
 from polyrank.coordinator._report_tree import knots
 from polyrank.store import Ledger, open_ledger
 
-from .test_reviews import World
+from .family_world import World
 
 
 def assigned(ledger: Ledger) -> dict[str, str]:

@@ -11,7 +11,7 @@ from polyrank.coordinator import CoordinatorConfig
 from polyrank.coordinator._simulation_node import SimulatedNode
 from polyrank.store import Ledger, Review, open_ledger
 
-from .test_reviews import NAMES, WARM_UP, World
+from .family_world import NAMES, WARM_UP, World
 from .toy_stream import ToyStream
 
 

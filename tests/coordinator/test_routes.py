@@ -23,7 +23,7 @@ from polyrank.coordinator._references import (
 from polyrank.coordinator._watch import Membership
 from polyrank.store import Ledger, open_ledger
 
-from .test_reviews import WARM_UP, World
+from .family_world import WARM_UP, World
 
 SPEC = SummarySpec(7, bandwidth=1.0)
 

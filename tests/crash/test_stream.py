@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .nursery import Nursery
-from .streams import LINES, STORIES, TELLING, Account, Story, account, settings, simulated
+from .streams import STORIES, TELLING, Account, Story, account, members, settings, simulated
 from .world import World, opened
 
 with warnings.catch_warnings():
@@ -34,8 +34,9 @@ def test_no_crash_changes_what_is_decided(story: Story, tmp_path: Path) -> None:
 
 def run(story: Story, folder: Path, nursery: Nursery | None = None) -> None:
     given = settings(story.rounds, story.policy)
-    expected = simulated(given)
-    with opened(folder, LINES, nursery, given) as world:
+    expected = simulated(given, story.flipped)
+    assert story.must in expected.kinds
+    with opened(folder, {"line": members(story.flipped)}, nursery, given) as world:
         for harm in story.harms:
             harm(world)
         world.start_daemon()
