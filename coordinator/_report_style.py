@@ -75,6 +75,7 @@ th,td{text-align:left;vertical-align:top;padding:6px 12px 6px 0;border-bottom:1p
 th{color:var(--muted);font-weight:600;font-size:13px;white-space:nowrap}
 td{overflow-wrap:anywhere}
 .decisions td:nth-child(4),.decisions td:nth-child(3),.ranks td:nth-child(3){white-space:nowrap}
+.decisions td:nth-child(5) b{white-space:nowrap}
 td ul{list-style:none;margin:0;padding:0}
 tr:target td{background:var(--surface)}
 .left-out{border-left:3px solid var(--muted);padding-left:10px;color:var(--muted);font-size:14px}

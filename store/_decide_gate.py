@@ -178,7 +178,7 @@ def _hold(gate: GateEvidence, lost: list[DomainEvidence], policy: AdaptationPoli
         target=f"{gate.adapter}@{gate.candidate}",
         reason=f"{gate.adapter}@{gate.candidate} costs {len(lost)} of "
         f"{_domains(gate.compared)} more than {policy.gate_tolerance:g} nats against "
-        f"{gate.adapter}@{gate.stable}: {_short(worst)} loses {words.nats(worst.loss_change)} "
+        f"{gate.adapter}@{gate.stable}: {_short(worst)} loses {worst.loss_change:.3f} "
         f"nats (z {_z(worst):.1f}, threshold {z:.2f}); it stays a candidate.",
         numbers=figures(
             stable=gate.stable,
@@ -219,7 +219,7 @@ def _passes(gate: GateEvidence, number: int, policy: AdaptationPolicy) -> str:
     if not gate.domains:
         return f"review {number}: no node could compare it with version {gate.stable}"
     worst = max(gate.domains, key=lambda domain: (domain.loss_change, domain.name))
-    said = f"the worst loses {words.nats(worst.loss_change)} nats"
+    said = f"the worst loses {worst.loss_change:.3f} nats"
     said = said if worst.loss_change > 0 else "none loses"
     heard = _domains(gate.compared)
     heard = (

@@ -41,7 +41,7 @@ def reason(made: Review, policy: AdaptationPolicy = POLICY) -> str:
 def test_a_candidate_that_no_domain_loses_by_becomes_stable_without_a_choice():
     made = review(gates=(gate(domain("a", -0.1), domain("b", 0.02)),))
     assert not decide(made, POLICY)
-    assert reason(made) == "review 10: 2 domains, the worst loses 0.02 nats (tolerance 0.063)"
+    assert reason(made) == "review 10: 2 domains, the worst loses 0.020 nats (tolerance 0.063)"
 
 
 def test_one_domain_that_surely_loses_more_than_the_tolerance_holds_it():
@@ -49,7 +49,7 @@ def test_one_domain_that_surely_loses_more_than_the_tolerance_holds_it():
     (choice,) = held(made)
     assert (choice.adapter, choice.target, choice.nodes) == ("demo", "demo@7", ())
     assert choice.reason.startswith(
-        "demo@7 costs 1 of 2 domains more than 0.063 nats against demo@6: movies loses 0.30 nats"
+        "demo@7 costs 1 of 2 domains more than 0.063 nats against demo@6: movies loses 0.300 nats"
     )
     assert choice.numbers["stable"] == 6
     assert not promotions(made, POLICY, [choice])
@@ -81,7 +81,7 @@ def test_nodes_that_drop_out_neither_ease_the_threshold_nor_let_a_candidate_thro
     others = [domain(f"b{i}", -0.1) for i in range(4)]
     made = review(gates=(gate(loses, *others, expected=10),))
     assert not held(made)
-    assert reason(made).startswith("review 10: 5 of 10 domains, the worst loses 0.25 nats")
+    assert reason(made).startswith("review 10: 5 of 10 domains, the worst loses 0.250 nats")
     (choice,) = held(review(gates=(gate(*others, expected=10),)))
     assert "by 4 of the 10 domains that were asked, fewer than half" in choice.reason
     assert (choice.numbers["domains"], choice.numbers["domains_asked"]) == (4, 10)
