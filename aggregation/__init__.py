@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._drift_loss import Rise, loss_rise
     from ._drift_novelty import Novelty, novelty
     from ._drift_paired import Paired, paired, pool
+    from ._drift_path import DriftPath, drift_path
     from ._drift_residual import Residual, mean_bandwidth, residual
     from ._errors import (
         AdapterError,
@@ -80,6 +81,7 @@ _HOMES = {
     "_drift_loss": ("Rise", "loss_rise"),
     "_drift_novelty": ("Novelty", "novelty"),
     "_drift_paired": ("Paired", "paired", "pool"),
+    "_drift_path": ("DriftPath", "drift_path"),
     "_drift_residual": ("Residual", "mean_bandwidth", "residual"),
     "_errors": (
         "AdapterError",
@@ -152,6 +154,7 @@ __all__ = [
     "CutError",
     "DenseProfile",
     "DeviceError",
+    "DriftPath",
     "DriftSigns",
     "DtypeError",
     "Factors",
@@ -201,6 +204,7 @@ __all__ = [
     "decode",
     "digest",
     "drift_kind",
+    "drift_path",
     "empty",
     "encode",
     "encode_to",

@@ -1,19 +1,22 @@
-"""Which kind of drift is it? A name for what the tests of a node's last windows show together."""
+"""Which kind of drift is it? A name for what the tests of a node's windows show together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Literal
+
+from ._drift_path import DriftPath
 
 Kind = Literal["", "label_prior", "concept", "sudden", "gradual", "recurring"]
 
-MIN_WINDOWS = 4
-"""A slow rise and a step of the same height differ from here on."""
+JUMP_LIMIT = 2.33
+"""Limit of `DriftPath.jump`: 1 % where the change came at a steady pace."""
 
-RAMP_MARGIN = 2.0
-"""By how much the squared error of a step must exceed that of a rise; z has a variance of 1."""
+RISE_LIMIT = 2.8
+"""Limit of `DriftPath.rise`: 1 % where the change was one step, at the worst place."""
+
+AHEAD_LIMIT = 1.0
+"""Limit of `DriftPath.ahead`: 16 % of windows pass it, two windows after a slow change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,76 +34,60 @@ class DriftSigns:
     prior: float | None = None
 
 
-def drift_kind(
-    windows: Sequence[DriftSigns], limits: DriftSigns, *, is_known: bool = False
-) -> Kind:
-    """Name the drift of the newest window, or return "" if no test is above its limit.
+def drift_kind(signs: DriftSigns, limits: DriftSigns, path: DriftPath | None = None) -> Kind:
+    """Name the drift of a window, or return "" where there is none, or none can be named yet.
 
-    - `recurring`: the features are new to the present reference, and fit an earlier one;
     - `label_prior`: the label frequencies moved, surer than the features did, and the loss did not
       rise: the features of a class may be what they were;
-    - `gradual`: the features are new, and novelty rose over several windows;
-    - `sudden`: they are new, and were not before. The first windows of a slow change look alike:
-      what begins as `sudden` may turn out `gradual`;
+    - `recurring`: the features are new to the last windows, and fit what the node had earlier;
+    - `sudden`: they are new to the last windows, and surely most of the change came at once;
+    - `gradual`: no single step explains the windows, and the features are new to the reference or
+      still on their way;
     - `concept`: the loss rose and the features are as they were: the answers changed. A window
       without features is never called so.
 
-    These are descriptions, not tests with a level of their own: the level is that of `limits`.
+    "New" and "rose" have the level of `limits`; what tells a jump from a slow change has a level
+    of its own, 1 % (`JUMP_LIMIT`, `RISE_LIMIT`). Between the two nothing is surely told: a change
+    that is small, or that has just begun, has no name until a later window decides.
 
     Args:
-        windows: of one node under one adapter and reference, newest last.
+        signs: of the window against base and reference.
         limits: thresholds; None turns a test off.
-        is_known: whether the newest window fits an earlier reference.
+        path: how the window stands to those before it; None: not looked at, so new features have
+            no name.
 
     Raises:
         Nothing.
 
     Example:
         >>> limits = DriftSigns(2.33, 2.33, 2.33)
-        >>> quiet = DriftSigns(0.1, -0.4, 0.3)
-        >>> drift_kind([quiet, quiet, DriftSigns(9.0, 0.5, 0.1)], limits)
+        >>> drift_kind(DriftSigns(9.0, 0.5, 0.1), limits)
         'concept'
-        >>> drift_kind([quiet, quiet, DriftSigns(1.0, 12.0, 0.1)], limits)
+        >>> drift_kind(DriftSigns(1.0, 12.0, 0.1), limits, DriftPath(moved=9.0, jump=7.0))
         'sudden'
     """
-    if not windows:
-        return ""
-    newest = windows[-1]
-    is_harmful, is_moved = _above(newest.loss, limits.loss), _above(newest.prior, limits.prior)
-    if _above(newest.novelty, limits.novelty):
-        if is_moved and not is_harmful and (newest.prior or 0.0) >= (newest.novelty or 0.0):
-            return "label_prior"
-        if is_known:
-            return "recurring"
-        return "gradual" if _rises([w.novelty for w in windows]) else "sudden"
+    is_new, is_harmful = _above(signs.novelty, limits.novelty), _above(signs.loss, limits.loss)
+    is_shifted = _above(signs.prior, limits.prior)
+    if is_new and is_shifted and not is_harmful and (signs.prior or 0.0) >= (signs.novelty or 0.0):
+        return "label_prior"
+    shape = "" if path is None else _shape(path, limits.novelty, is_new=is_new)
+    if shape or is_new:
+        return shape
     if is_harmful:
-        return "" if newest.novelty is None else "concept"
-    return "label_prior" if is_moved else ""
+        return "" if signs.novelty is None else "concept"
+    return "label_prior" if is_shifted else ""
+
+
+def _shape(path: DriftPath, limit: float | None, *, is_new: bool) -> Kind:
+    """Name the path; a drift that is over has no name, unless the reference is of before it."""
+    if _above(path.moved, limit):
+        if path.known is not None and not _above(path.known, limit):
+            return "recurring"
+        if _above(path.jump, JUMP_LIMIT):
+            return "sudden"
+    is_rising = _above(path.rise, RISE_LIMIT) and (is_new or _above(path.ahead, AHEAD_LIMIT))
+    return "gradual" if is_rising else ""
 
 
 def _above(z: float | None, limit: float | None) -> bool:
     return z is not None and limit is not None and z > limit
-
-
-def _rises(history: Sequence[float | None]) -> bool:
-    """Say whether a rise from some window on fits clearly better than a step at some window.
-
-    Both have a level, a height and a place, fitted by least squares over all places. A rise has at
-    least two windows above its level: with one it is a step.
-    """
-    known = [z for z in history if z is not None]
-    if len(known) < MIN_WINDOWS:
-        return False
-    steps = [_error(known, [float(i >= at) for i in range(len(known))])
-             for at in range(1, len(known))]  # fmt: skip
-    rises = [_error(known, [float(max(0, i - at)) for i in range(len(known))])
-             for at in range(len(known) - 2)]  # fmt: skip
-    return known[-1] == max(known) and min(steps) > min(rises) + RAMP_MARGIN
-
-
-def _error(values: Sequence[float], shape: Sequence[float]) -> float:
-    """Return the squared error of the least squares fit of level + height * shape."""
-    mean, middle = fmean(values), fmean(shape)
-    square = sum((s - middle) ** 2 for s in shape)
-    height = sum((s - middle) * (v - mean) for s, v in zip(shape, values, strict=True)) / square
-    return sum((v - mean - height * (s - middle)) ** 2 for s, v in zip(shape, values, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from statistics import fmean
 from typing import Any
@@ -22,6 +22,7 @@ from ..store import (
     TrialEvidence,
     Version,
 )
+from ._drift_names import Past
 from ._families import Family
 from ._line_table import Lines
 from ._lines import Line
@@ -164,12 +165,23 @@ def _trial(version: Version, pairs: Sequence[tuple[str, Paired]], family: Family
     return TrialEvidence(keep=keep, absorb=absorb, trial=version.ref, sides=tuple(sides))
 
 
-def put_aside(ledger: Ledger, family: Family, identity: str) -> Iterable[Summary]:
-    """Read the references of a node that were put aside; windows of two kinds are none."""
-    spec = SummarySpec.from_json(family.spec)
-    for keys in family.watch(identity).earlier:
+def past_of(ledger: Ledger, family: Family, identity: str) -> Past:
+    """Read what a node had before, as far as it is kept.
+
+    Windows of another spec are left out, and so are sums of two kinds.
+    """
+    spec, watch = SummarySpec.from_json(family.spec), family.watch(identity)
+    keys = sorted({key for keys in (*watch.earlier, *watch.path) for key in keys})
+    found: dict[str, Summary] = {}
+    for key, payload in ledger.summaries_of(keys).items():
         with suppress(AdapterError):
-            yield pooled_summary(ledger, keys, spec)
+            found[key] = Summary.from_json(payload.get("summary"), spec)
+    earlier: list[Summary] = []
+    for one in watch.earlier:
+        with suppress(AdapterError):
+            earlier.append(add(found[key] for key in one if key in found))
+    path = [[found[key] for key in one if key in found] for one in watch.path]
+    return Past(earlier, path)
 
 
 def pooled_summary(ledger: Ledger, keys: Sequence[str], spec: SummarySpec) -> Summary:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..aggregation import (
@@ -13,13 +13,13 @@ from ..aggregation import (
     Rise,
     Summary,
     balanced_accuracy,
-    drift_kind,
     loss_rise,
     novelty,
     prior_shift,
     uninformed_loss,
 )
 from ..store import AdaptationPolicy, NodeEvidence, ProbeEvidence
+from ._drift_names import NOTHING, Past, named
 from ._watch import Moments, Watch
 
 
@@ -60,7 +60,7 @@ def observe(
     *,
     is_reference: bool,
     review: int,
-    earlier: Callable[[], Iterable[Summary]] = tuple,
+    past: Callable[[], Past] = NOTHING,
 ) -> Finding:
     """Test a window against what is remembered of its node.
 
@@ -72,7 +72,7 @@ def observe(
         policy: thresholds.
         is_reference: whether later windows may be compared with this one.
         review: its number.
-        earlier: the references that were put aside, read only when the features are new.
+        past: what the node had before, read only where its drift needs a name.
     """
     summary = window.summary
     base = _pooled(watch.base)
@@ -85,6 +85,7 @@ def observe(
     is_worse = rise is not None and rise.z > policy.z_loss and rise.difference >= policy.min_harm
     is_new = new is not None and new.z > policy.z_novelty
     signs = _signs(rise, new, prior, policy)
+    name = named(summary, watch, known, signs, policy, past=past)
     evidence = NodeEvidence(
         identity=window.identity,
         adapter=window.adapter,
@@ -101,17 +102,14 @@ def observe(
         recent_harm=watch.harm,
         since_move=watch.since_move,
         recent_moves=watch.recent_moves(review, policy.refractory),
-        drift=drift_kind(
-            [*(DriftSigns(*zs) for zs in watch.shown), signs],
-            DriftSigns(policy.z_loss, policy.z_novelty, policy.z_prior),
-            is_known=is_new and _fits(summary, earlier(), policy),
-        ),
+        drift=name.kind,
     )
     is_news = (
         is_worse
         or is_new
         or (prior is not None and prior.z > policy.z_prior)
         or (uninformed is not None and loss > uninformed)
+        or bool(name.kind)
     )
     after = watch.after(
         window.key,
@@ -121,6 +119,8 @@ def observe(
         review=review,
         windows=policy.base_windows,
         shown=(signs.loss, signs.novelty, signs.prior),
+        named=name.lasting,
+        is_turn=name.is_turn,
     )
     return Finding(evidence, is_news, after)
 
@@ -135,15 +135,6 @@ def with_answers(
     )
     drift = "recurring" if evidence.drift == "concept" and is_known else evidence.drift
     return replace(evidence, probes=probes, drift=drift)
-
-
-def _fits(summary: Summary, earlier: Iterable[Summary], policy: AdaptationPolicy) -> bool:
-    """Say whether the features are not new to one of these references."""
-    return any(
-        novelty(summary, known).z <= policy.z_novelty
-        for known in earlier
-        if known.width == summary.width and len(known.fourier_sum)
-    )
 
 
 def _pooled(base: tuple[Moments, ...]) -> Moments | None:

@@ -19,7 +19,7 @@ from ..store import Probe, Recall, Review, TaskRecord, Trial, Version
 from ._actions import Actions, based
 from ._carry_out import CarryOut
 from ._context import Context
-from ._evidence import answers_of, members_of, pooled_summary, proposals_of, put_aside
+from ._evidence import answers_of, members_of, past_of, pooled_summary, proposals_of
 from ._families import Family
 from ._family_settings import first_payload, ignored_settings
 from ._gates import Gates, Question, with_change
@@ -200,7 +200,7 @@ class Reviews:
             family.policy,
             is_reference=settled,
             review=number,
-            earlier=partial(put_aside, self._context.ledger, family, window.identity),
+            past=partial(past_of, self._context.ledger, family, window.identity),
         )
         if family.is_newcomer(window.identity):
             former = family.former(window.identity)

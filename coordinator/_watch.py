@@ -15,6 +15,7 @@ from ._rank_memory import RankMemory
 RECENT_WINDOWS = 8
 KEPT_MOVES = 4
 EARLIER_REFERENCES = 3
+PATH_WINDOWS = 12
 Zs = tuple[float | None, float | None, float | None]
 
 
@@ -41,6 +42,9 @@ class Watch:
         moves: numbers of the reviews that had its last windows before a move, newest last.
         shown: z of loss, novelty and label frequencies of its last windows, newest last.
         earlier: task keys of references that were put aside, newest last.
+        path: task keys of its last windows under whatever adapter and reference, newest last; a
+            new stretch begins where its data changed at once.
+        named: what the drift within the newest stretch was called last.
     """
 
     base: tuple[Moments, ...] = ()
@@ -52,6 +56,8 @@ class Watch:
     moves: tuple[int, ...] = ()
     shown: tuple[Zs, ...] = ()
     earlier: tuple[tuple[str, ...], ...] = ()
+    path: tuple[tuple[str, ...], ...] = ()
+    named: str = ""
 
     def recent_moves(self, review: int, refractory: int) -> int:
         """Return how many moves are less than `refractory` reviews old in this review."""
@@ -67,8 +73,13 @@ class Watch:
         windows: int,
         review: int,
         shown: Zs = (None, None, None),
+        named: str = "",
+        is_turn: bool = False,
     ) -> Watch:
-        """Return the watch after the window of a review; `windows` is how many make a base."""
+        """Return the watch after the window of a review; `windows` is how many make a base.
+
+        `named` is what its drift is called, `is_turn` whether a new stretch begins with it.
+        """
         base = self.base if is_harmful else (*self.base, moments)[-windows:]
         wants = is_reference and len(self.reference) < windows
         return replace(
@@ -80,6 +91,8 @@ class Watch:
             seen=key,
             reviewed=review,
             shown=(*self.shown, shown)[-RECENT_WINDOWS:],
+            path=self._path_with(key, is_turn=is_turn) if is_reference else self.path,
+            named=named or self.named,
         )
 
     def moved(self) -> Watch:
@@ -92,6 +105,8 @@ class Watch:
             reviewed=self.reviewed,
             moves=moves,
             earlier=self._put_aside(),
+            path=self.path,
+            named=self.named,
         )
 
     def pinned(self) -> Watch:
@@ -101,6 +116,15 @@ class Watch:
     def _put_aside(self) -> tuple[tuple[str, ...], ...]:
         kept = (*self.earlier, self.reference) if self.reference else self.earlier
         return kept[-EARLIER_REFERENCES:]
+
+    def _path_with(self, key: str, *, is_turn: bool) -> tuple[tuple[str, ...], ...]:
+        before = self.path if is_turn or not self.path else self.path[:-1]
+        newest = () if len(before) == len(self.path) else self.path[-1]
+        path = (*before, (*newest, key))
+        if sum(map(len, path)) <= PATH_WINDOWS:
+            return path
+        oldest = path[0][1:]
+        return (oldest, *path[1:]) if oldest else path[1:]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -114,6 +138,8 @@ class Watch:
             "moves": list(self.moves),
             "shown": [list(zs) for zs in self.shown],
             "earlier": [list(keys) for keys in self.earlier],
+            "path": [list(keys) for keys in self.path],
+            "named": self.named,
         }
 
     @classmethod
@@ -129,6 +155,8 @@ class Watch:
             moves=tuple(int(number) for number in values.get("moves", ())),
             shown=tuple((loss, new, prior) for loss, new, prior in values.get("shown", ())),
             earlier=tuple(tuple(map(str, keys)) for keys in values.get("earlier", ())),
+            path=tuple(tuple(map(str, keys)) for keys in values.get("path", ())),
+            named=str(values.get("named", "")),
         )
 
 

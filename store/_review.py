@@ -126,7 +126,8 @@ class NodeEvidence(Checked):
         gate_change: its loss under the newest version less that under the stable one; None: it
             could not compare, or they are the same.
         gate_error: standard error of that change.
-        drift: the name of what its last windows show; "": no test is above its threshold.
+        drift: the name of what its last windows show; "": no test is above its threshold, or it
+            cannot be told yet what the change is. No rule reads it.
         probes: answers to what `questions` asked.
     """
 
