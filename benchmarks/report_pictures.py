@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1] / "tests"
+TESTS = Path(__file__).parents[1] / "tests" / "coordinator"
 RESULTS = Path(__file__).parent / "results"
 PICTURES = (("light", 1280, "light"), ("dark", 1280, "dark"), ("phone", 360, "light"))
 
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("report", type=Path)
     page = parser.parse_args().report.resolve()
     sys.path.insert(0, str(TESTS))
-    from coordinator.browser import Browser
+    from browser import Browser
 
     with tempfile.TemporaryDirectory() as profile, Browser(Path(profile)) as browser:
         for name, width, theme in PICTURES:
