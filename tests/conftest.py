@@ -18,12 +18,12 @@ BUDGET_SECONDS = {
     "aggregation": 27,
     "cli": 20,
     "client": 45,
-    "coordinator": 320,
-    "crash": 200,
+    "coordinator": 270,
+    "crash": 250,
     "demo": 35,
-    "flower": 70,
-    "project": 40,
-    "store": 140,
+    "flower": 85,
+    "project": 45,
+    "store": 120,
 }
 _spent: dict[str, float] = defaultdict(float)
 

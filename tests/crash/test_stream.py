@@ -19,7 +19,6 @@ with warnings.catch_warnings():
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 
 
-@pytest.mark.soak  # a minute of processes: more than `make test` has left
 def test_a_stream_that_is_killed_again_and_again_decides_as_its_simulation(
     nursery: Nursery, tmp_path: Path
 ) -> None:
