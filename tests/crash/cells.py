@@ -24,7 +24,7 @@ IN_GENESIS = "polyrank.store._versions:reread:1"
 # The round's first update is pulled from Flower and checked: two of round 1 came before it.
 BEFORE_ACCEPT = "polyrank.coordinator._answers:check_training:3"
 # Its blob is on disk and its row is written, in a transaction that is still open.
-IN_ACCEPT = "polyrank.store._rounds:_contribution_event:3"
+IN_ACCEPT = "polyrank.store._rounds:contribution_event:3"
 # The node's finished reply is on disk, its count of trainings is not yet: the counts are written
 # at the start and once a training.
 AFTER_KEPT = f"polyrank.client._state:NodeState._save_counts:{CRASH_ROUND + 1}"
