@@ -59,8 +59,8 @@ Ref = Annotated[
 ]
 
 
-def open_registry(url: str | None) -> Registry:
-    """Connect to the registry at `url`, or where it is by default.
+def open_registry(url: str | None, *, blobs: Path | None = None) -> Registry:
+    """Connect to the registry at `url`, or where it is by default; `blobs` is its blob folder.
 
     A token for a server that wants one is taken from `$POLYRANK_REGISTRY_TOKEN`: on a command
     line every user of the machine could read it. Raises a StoreError that says what to do; a
@@ -72,7 +72,7 @@ def open_registry(url: str | None) -> Registry:
     where = url or default_registry_url()
     _refuse_missing_file(where)
     token = os.environ.get(TOKEN_VARIABLE) if where.startswith("grpc") else None
-    return connect(where, token=token or None, router=_route)
+    return connect(where, blobs=blobs, token=token or None, router=_route)
 
 
 def _route(table: RoutingTable, summary: Mapping[str, Any], own: str | None) -> Routing:

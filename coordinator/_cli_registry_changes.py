@@ -118,16 +118,21 @@ def prune(
         typer.Option(min=2, help="First retire the versions beyond so many newest of each line."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    blobs: Annotated[
+        Path | None,
+        typer.Option(help="The blob folder, if it is not beside the database: [registry] blobs."),
+    ] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Free the disk of retired versions' bytes that nothing needs; every record stays.
 
-    Kept are versions that an alias or a pin names or would go back to, that a decision made or
-    speaks of, and their parents: rollbacks and undo go on working. Works on the database itself
-    (--registry sqlite:///…), also while the daemon runs.
+    Kept are versions that an alias or a pin names or would go back to next, that a decision made or
+    speaks of, and their parents: a rollback and undo go on working. Works on the database itself
+    (--registry sqlite:///…), also while the daemon runs. Never prune a copy of a database beside
+    the original: they share the bytes.
     """
-    with open_registry(url) as source:
+    with open_registry(url, blobs=blobs) as source:
         found = source.prune(adapter=adapter, keep_versions=keep_versions, dry_run=dry_run)
     if as_json:
         print_json(pruned=found)

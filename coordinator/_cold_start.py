@@ -23,7 +23,7 @@ from ..aggregation import (
     spectral,
     stack,
 )
-from ..store import NotFound, Parent, Registry, StoreError, Version
+from ..store import Conflict, NotFound, Parent, Registry, StoreError, Version
 from ._base import Base, Disagreement
 from ._config import INVENTORY, AdapterConfig
 from ._plans import STABLE
@@ -73,7 +73,10 @@ def cold_start(
             f"{where} is {wanted!r}, which adapts none of the modules that the nodes adapt: choose "
             "another version, or set target_modules"
         )
-    return _averaged(registry, [version], config, base, limits)
+    try:
+        return _averaged(registry, [version], config, base, limits)
+    except Conflict as error:  # its bytes were let go of
+        return Disagreement(f"{where} is {wanted!r}: {error}; choose a version that has its bytes")
 
 
 def _inventory(registry: Registry, name: str, config: AdapterConfig, base: Base) -> list[Version]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -85,6 +86,7 @@ def observe(
     is_worse = rise is not None and rise.z > policy.z_loss and rise.difference >= policy.min_harm
     is_new = new is not None and new.z > policy.z_novelty
     signs = _signs(rise, new, prior, policy)
+    chance, chance_error = _chance(summary)
     name = named(summary, watch, known, signs, policy, past=past)
     evidence = NodeEvidence(
         identity=window.identity,
@@ -98,7 +100,8 @@ def observe(
         prior_z=None if prior is None else prior.z,
         uninformed_loss=uninformed,
         balanced_accuracy=balanced_accuracy(summary),
-        chance=_chance(summary),
+        chance=chance,
+        chance_error=chance_error,
         recent_harm=watch.harm,
         since_move=watch.since_move,
         recent_moves=watch.recent_moves(review, policy.refractory),
@@ -157,6 +160,11 @@ def _signs(
     )
 
 
-def _chance(summary: Summary) -> float | None:
-    present = sum(count > 0 for count in summary.class_counts)
-    return 1.0 / present if present else None
+def _chance(summary: Summary) -> tuple[float | None, float | None]:
+    """Return the balanced accuracy of guessing, and its standard error."""
+    present = [count for count in summary.class_counts if count > 0]
+    if not present:
+        return None, None
+    chance = 1.0 / len(present)
+    spread = chance * (1.0 - chance) * math.fsum(1.0 / count for count in present)
+    return chance, chance * math.sqrt(spread)

@@ -15,6 +15,8 @@ from ._rank_memory import RankMemory
 RECENT_WINDOWS = 8
 KEPT_MOVES = 4
 EARLIER_REFERENCES = 3
+EARLIER_WINDOWS = 12
+"""Of the references that were put aside, all in all: a watch on record is 4 KB at most."""
 PATH_WINDOWS = 12
 Zs = tuple[float | None, float | None, float | None]
 
@@ -115,7 +117,10 @@ class Watch:
 
     def _put_aside(self) -> tuple[tuple[str, ...], ...]:
         kept = (*self.earlier, self.reference) if self.reference else self.earlier
-        return kept[-EARLIER_REFERENCES:]
+        kept = kept[-EARLIER_REFERENCES:]
+        while sum(map(len, kept)) > EARLIER_WINDOWS:
+            kept = kept[1:]
+        return kept
 
     def _path_with(self, key: str, *, is_turn: bool) -> tuple[tuple[str, ...], ...]:
         before = self.path if is_turn or not self.path else self.path[:-1]

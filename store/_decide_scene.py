@@ -105,6 +105,8 @@ def _contradicted(node: NodeEvidence, policy: AdaptationPolicy) -> bool:
     loss is surely above the uninformed one: then many labels agree, and as many contradict.
     Without classes (a language model) there is no chance level: the loss alone says it.
     """
+    if node.chance is not None and node.chance >= 1:  # one class: nothing can be told from guessing
+        return False
     margin = chance_margin(node)
     if margin is None or margin < 0:
         return True
@@ -123,7 +125,9 @@ def chance_margin(node: NodeEvidence) -> float | None:
     """Return how far the balanced accuracy is above guessing, in standard errors of guessing."""
     if node.balanced_accuracy is None or node.chance is None:
         return None
-    error = math.sqrt(node.chance * (1 - node.chance) / node.rows)
+    error = node.chance_error
+    if error is None:  # recorded before this was, as if there were as many rows of each class
+        error = math.sqrt(node.chance * (1 - node.chance) / node.rows)
     return (node.balanced_accuracy - node.chance) / error if error else 0.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,26 +39,32 @@ class NewReview:
     aliases: Sequence[NewAlias] = ()
 
 
-def record_review(session: Session, root: str, review: NewReview) -> Recorded:
-    """Record the family's next review, or return the one recorded under this number."""
+def record_review(
+    session: Session, root: str, review: NewReview
+) -> tuple[Recorded, Collection[str]]:
+    """Record the family's next review, or return the one recorded under this number.
+
+    Returned besides are the bytes of updates that its moves have left out.
+    """
     whole("number", review.number, least=1)
     family = family_row(session, root)
     if review.number <= family.reviews:
-        return _recorded_before(session, family, review)
+        return _recorded_before(session, family, review), ()
     if review.number != family.reviews + 1:
         wanted = f"review {family.reviews + 1}"
         raise Conflict(f"family {root}", wanted, f"review {review.number}")
     return _record(session, family, review)
 
 
-def _record(session: Session, family: FamilyRow, review: NewReview) -> Recorded:
+def _record(
+    session: Session, family: FamilyRow, review: NewReview
+) -> tuple[Recorded, Collection[str]]:
     root = family.root.name
     evidence = add_evidence(session, "review", root, review.subject, review.evidence)
     decisions = [add_decision(session, new, [evidence.number]) for new in review.decisions]
     for name, (state, payload) in review.members.items():
         put_member(session, family, name, state, payload)
-    if review.assignments:
-        assign(session, family, review.assignments)
+    left_out = assign(session, family, review.assignments) if review.assignments else ()
     for alias in review.aliases:
         move_if_expected(session, adapter_row(session, alias.adapter), alias)
     family.reviews = review.number
@@ -78,7 +84,7 @@ def _record(session: Session, family: FamilyRow, review: NewReview) -> Recorded:
         "kinds": [row.kind for row in decisions],
     }
     add_event(session, "review_recorded", adapter=family.root, subject=root, payload=payload)
-    return _rows.evidence(evidence), tuple(_rows.decision(row) for row in decisions)
+    return (_rows.evidence(evidence), tuple(map(_rows.decision, decisions))), left_out
 
 
 def _recorded_before(session: Session, family: FamilyRow, review: NewReview) -> Recorded:

@@ -104,7 +104,9 @@ class GuardedFamilies(GuardedWrites):
             aliases=aliases,
         )
         with self._database.write(epoch) as session:
-            return record_review(session, family, review)
+            recorded, left_out = record_review(session, family, review)
+        self._drop(left_out, epoch)
+        return recorded
 
     def settle(
         self, decision: int, *, state: StepState, reason: str = "", actor: str = "", epoch: int

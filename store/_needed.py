@@ -2,8 +2,9 @@
 
 | needed | by |
 |---|---|
-| what an alias names (or a pin), named before, or would go back to | readers, rollbacks, undo |
+| what an alias (or a pin) names, named before, or goes back to next | readers, rollback, undo |
 | versions that a decision made, or its undoing, and their parents | undo |
+| version 0 of a family's root | new adapters that begin from nothing |
 | what an open decision speaks of | operators, the driver |
 | starts of unfinished rounds and of updates that wait, subjects of open tasks | the driver |
 | versions that are not retired, and their parents | everybody |
@@ -30,6 +31,7 @@ from ._tables import (
     ContributionRow,
     DecisionLogRow,
     DecisionRow,
+    FamilyRow,
     ParentRow,
     RoundRow,
     TagRow,
@@ -55,6 +57,7 @@ class Needed:
 def needed(session: Session) -> Needed:
     """Look up what is needed, but for what live versions need (`needed_alive`)."""
     versions = {*_named(session), *_decided(session), *_spoken_of(session), *_driven(session)}
+    versions |= {(root, 0) for root in session.scalars(select(FamilyRow.adapter_id))}
     open_tasks = select(TaskRow.start_digest).where(TaskRow.state == "open")
     return Needed(frozenset(versions), frozenset(session.scalars(open_tasks)))
 

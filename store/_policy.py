@@ -29,7 +29,7 @@ class AdaptationPolicy(Checked):
         min_gain: least gain by another adapter that counts.
         min_rows: a window with fewer rows moves nothing.
         base_windows: windows that a base needs before harm or novelty counts for more than a
-            re-route.
+            re-route; 8 at most, since a node's watch remembers them all.
         confirm: harmful windows, this one included, that confirm harm ...
         confirm_of: ... among the last so many.
         min_identities: distinct nodes behind an expansion, a merge or a change of rank; 2 or more.
@@ -77,7 +77,7 @@ class AdaptationPolicy(Checked):
     min_harm: Nats = 0.02
     min_gain: Nats = 0.02
     min_rows: Positive = 8
-    base_windows: Annotated[int, Whole(1, 16)] = 4
+    base_windows: Annotated[int, Whole(1, 8)] = 4
     confirm: Annotated[int, Whole(1, 8)] = 2
     confirm_of: Annotated[int, Whole(1, 8)] = 3
     min_identities: Annotated[int, Whole(2)] = 2

@@ -60,7 +60,12 @@ class _Collectable:
 def prune(
     database: Database, blobs: Blobs, what: Pruning, *, dry_run: bool, epoch: int | None = None
 ) -> Pruned:
-    """Prune, a batch at a time; a dry run does all of it in one transaction that it rolls back."""
+    """Prune, a batch at a time; a dry run does all of it in one transaction that it rolls back.
+
+    Raises BlobMissing where the folder lacks the newest version's bytes: it is another one.
+    """
+    with database.read() as session:
+        _check_folder(session, blobs)
     if not dry_run:
         return _prune(database, blobs, what, epoch)
     tried: list[Pruned] = []
@@ -68,7 +73,7 @@ def prune(
         with database.write(epoch) as session:
             retired = _retire(session, what, None)
             found = _collectable(session, what, None)
-            files = 0 if what.adapters is not None else _unnamed(session, blobs)
+            files = 0 if what.adapters is not None else len(_orphans(session))
             tried.append(_pruned(retired, found, files))
             raise _DryRun
     except _DryRun:
@@ -97,6 +102,13 @@ def _prune(database: Database, blobs: Blobs, what: Pruning, epoch: int | None) -
         with database.write(epoch) as session:
             files = _sweep(session, blobs)
     return _pruned(retired, collected, files)
+
+
+def _check_folder(session: Session, blobs: Blobs) -> None:
+    newest = select(VersionRow.digest).where(VersionRow.retired_at.is_(None))
+    digest = session.scalar(newest.order_by(VersionRow.id.desc()).limit(1))
+    if digest is not None:
+        blobs.open(digest).close()
 
 
 def _pruned(retired: Sequence[str], found: Sequence[_Collectable], files: int) -> Pruned:
@@ -205,18 +217,15 @@ def _collect(session: Session, blobs: Blobs, found: Collection[_Collectable]) ->
         blobs.delete(one.digest)
 
 
-def _unnamed(session: Session, blobs: Blobs) -> int:
-    return len(_orphans(session)) + len(_strangers(session, blobs))
-
-
 def _sweep(session: Session, blobs: Blobs) -> int:
-    """Delete bytes that nothing names: what crashes have left."""
-    orphans, strangers = _orphans(session), _strangers(session, blobs)
+    """Delete bytes on record that nothing names.
+
+    What is in the folder and not on record stays: another database may have the same folder.
+    """
+    orphans = _orphans(session)
     for start in range(0, len(orphans), BATCH):
         drop_unused(session, blobs, orphans[start : start + BATCH])
-    for digest in strangers:
-        blobs.delete(digest)
-    return len(orphans) + len(strangers)
+    return len(orphans)
 
 
 def _orphans(session: Session) -> list[str]:
@@ -225,9 +234,3 @@ def _orphans(session: Session) -> list[str]:
     updates = select(ContributionRow.task_key).where(ContributionRow.blob == BlobRow.digest)
     query = select(BlobRow.digest).where(~versions, ~updates.exists()).order_by(BlobRow.digest)
     return list(session.scalars(query))
-
-
-def _strangers(session: Session, blobs: Blobs) -> list[str]:
-    """Return bytes in the folder that are not on record."""
-    known = set(session.scalars(select(BlobRow.digest).where(BlobRow.collected_at.is_(None))))
-    return sorted(set(blobs.digests()) - known)

@@ -148,7 +148,7 @@ class Registry(FamilyReads):
 
     @abstractmethod
     def retire_adapter(self, name: str, *, reason: str = "") -> AdapterLine:
-        """Take a whole adapter out of use: no more versions; everything stays readable."""
+        """Take an adapter out of use: no more versions; all stays readable until it is pruned."""
 
     @abstractmethod
     def record_evidence(

@@ -115,6 +115,7 @@ class NodeEvidence(Checked):
             frequencies, or the base model's loss for a language model.
         balanced_accuracy: mean accuracy of the classes.
         chance: the balanced accuracy of guessing.
+        chance_error: standard error of that, by the rows of each class.
         recent_harm: whether each of its last windows was harmful, newest last, this one not
             included, none from before its last move.
         since_move: reviews between this one and the one that moved it here, so 0 in the first
@@ -143,6 +144,7 @@ class NodeEvidence(Checked):
     uninformed_loss: Number | None = None
     balanced_accuracy: Share | None = None
     chance: Share | None = None
+    chance_error: Nats | None = None
     recent_harm: tuple[bool, ...] = ()
     since_move: Count | None = None
     recent_moves: Count = 0

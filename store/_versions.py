@@ -23,7 +23,7 @@ from ._profile import cosines
 from ._records import Ancestor, Neighbour, Parent, Version
 from ._registry_types import Source
 from ._tables import AdapterRow, VersionRow
-from ._writes import NewVersion, add_version, checked_metrics, checked_tags
+from ._writes import NewVersion, add_blob, add_version, checked_metrics, checked_tags
 
 _SKETCHES_AT_ONCE = 1000
 
@@ -56,6 +56,7 @@ def publish(
             if first.digest != intake.staged.digest:
                 subject = f"idempotency_key {what.idempotency_key!r} of adapter {adapter.name}"
                 raise Conflict(subject, f"digest {first.digest}", intake.staged.digest)
+            add_blob(session, intake.staged)  # its bytes may have been let go of
             return _rows.version(first, profile=True)
         new = NewVersion(
             staged=intake.staged,

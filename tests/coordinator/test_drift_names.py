@@ -7,8 +7,10 @@ import torch
 from polyrank.aggregation import Summary, SummarySpec, add, summarise
 from polyrank.coordinator._drift_names import Past
 from polyrank.coordinator._observe import Window, observe
-from polyrank.coordinator._watch import PATH_WINDOWS, Watch
-from polyrank.store import AdaptationPolicy
+from polyrank.coordinator._watch import PATH_WINDOWS, Moments, Watch
+from polyrank.store import AdaptationPolicy, InvalidValue
+from polyrank.store._families import MAX_WATCH_BYTES
+from polyrank.store._json import dumps
 
 SPEC = SummarySpec(3, projected=8, fourier=64, bandwidth=1.0)
 POLICY = AdaptationPolicy()
@@ -77,3 +79,19 @@ def test_the_path_of_a_node_outlives_a_move_and_has_a_bound() -> None:
     assert [len(keys) for keys in watch.path] == [PATH_WINDOWS]
     assert watch.moved().path == watch.path
     assert watch.moved().reference == ()
+
+
+def test_a_watch_is_small_enough_for_its_record_whatever_the_policy_and_the_past():
+    most, watch = 8, Watch()
+    with pytest.raises(InvalidValue, match="base_windows"):
+        AdaptationPolicy(base_windows=most + 1)
+    moments = Moments(10**6, 1 / 3 * 10**6, 2 / 3 * 10**6)
+    for number in range(100):
+        key = f"{number:064x}"
+        for _ in range(most):
+            watch = watch.after(
+                key, moments, is_harmful=False, is_reference=True, windows=most, review=10**6,
+                shown=(-100 / 3, -100 / 7, -100 / 9), named="label_prior",
+            )  # fmt: skip
+        assert len(dumps(watch.to_json())) <= MAX_WATCH_BYTES
+        watch = watch.pinned() if number % 2 else watch.moved()

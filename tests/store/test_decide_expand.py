@@ -84,6 +84,8 @@ def test_a_rise_that_is_sure_but_tiny_is_no_harm():
     [
         {"balanced_accuracy": 0.7},  # difficult, not contradictory
         {"balanced_accuracy": 0.6, "harm_z": 3.0},  # not surely worse than knowing nothing
+        {"chance": 1.0, "balanced_accuracy": 0.9},  # one class only: no chance to compare with
+        {"balanced_accuracy": 0.6, "chance_error": 0.03},  # surely better than guessing
         {"loss": 0.69},  # not worse than knowing nothing
         {"uninformed_loss": None},
         {"base_windows": 3},

@@ -1,7 +1,8 @@
 """Letting go of the past: what nobody needs goes from the disk, and nothing else does."""
 
 import pytest
-from polyrank.store import Conflict, InvalidValue, NewDecision, Parent
+from polyrank.store import BlobMissing, Conflict, InvalidValue, NewDecision, Parent
+from polyrank.store._blobs import FolderBlobs
 from store_blobs import adapter_blob
 from store_worlds import NAME, answer, begin, open_round, task
 
@@ -53,7 +54,7 @@ def test_old_versions_go_and_what_anybody_needs_stays(ledger):
     ledger.put_task(asked, epoch=epoch)
     publish(ledger, epoch, 3)  # 12 to 14
     ledger.publish(NAME, adapter_blob(fill=60), parents=[f"{NAME}@9"], epoch=epoch)
-    needed = {2, 3, 4, 5, 6, 7, 8, 9, merged.number}
+    needed = {0, 2, 3, 4, 5, 6, 7, 8, 9, merged.number}
 
     before = registry.events(limit=1000)
     tried = registry.prune(keep_versions=3, dry_run=True)
@@ -65,7 +66,8 @@ def test_old_versions_go_and_what_anybody_needs_stays(ledger):
     assert gone(registry) == sorted(old)
     assert sorted(found.collected) == sorted(f"{NAME}@{number}" for number in old)
     assert found.size_bytes == sum(registry.version(ref).size_bytes for ref in found.collected)
-    assert registry.version(f"{NAME}@0").retired, "the record stays"
+    assert not registry.version(f"{NAME}@0").retired, "a new adapter may begin from nothing"
+    assert registry.version(f"{NAME}@1").retired, "the record stays"
     assert registry.version(f"{NAME}@9").retired, "a parent is retired, its bytes stay"
     assert registry.prune(keep_versions=3) == type(found)(), "twice is once"
 
@@ -95,13 +97,13 @@ def test_bytes_that_were_let_go_of_come_back_when_they_are_published_again(ledge
         registry.prune(keep_versions=1)
 
 
-def test_what_crashes_have_left_goes_and_a_crash_in_between_is_repaired(open_local, tmp_path):
+def test_a_crash_in_between_is_repaired_and_what_is_not_on_record_is_let_be(open_local):
     ledger = open_local("sqlite")
     epoch, registry = begin(ledger), ledger.registry
     publish(ledger, epoch, 2)
     registry.retire(f"{NAME}@1")
     blobs = ledger._blobs
-    staged = blobs.stage(b"left by a crash")
+    staged = blobs.stage(b"of another database in this folder")
     staged.place()
     real = blobs.delete
 
@@ -114,10 +116,32 @@ def test_what_crashes_have_left_goes_and_a_crash_in_between_is_repaired(open_loc
         registry.prune()
     blobs.delete = real
     found = registry.prune()
-    assert (found.collected, found.unnamed) == ((f"{NAME}@1",), 1)
-    assert sorted(blobs.digests()) == sorted(
-        registry.version(f"{NAME}@{number}").digest for number in (0, 2)
-    )
+    assert (found.collected, found.unnamed) == ((f"{NAME}@1",), 0)
+    kept = {registry.version(f"{NAME}@{number}").digest for number in (0, 2)}
+    assert set(blobs.digests()) == {*kept, staged.digest}
+
+
+def test_another_blob_folder_is_refused_before_anything_is_on_record(open_local, tmp_path):
+    ledger = open_local("sqlite")
+    epoch, registry = begin(ledger), ledger.registry
+    publish(ledger, epoch, 2)
+    registry.retire(f"{NAME}@1")
+    ledger._blobs, own = FolderBlobs(tmp_path / "elsewhere"), ledger._blobs
+    registry._blobs, theirs = ledger._blobs, registry._blobs
+    for dry_run in (True, False):
+        with pytest.raises(BlobMissing, match="check that this is the blob folder"):
+            registry.prune(dry_run=dry_run)
+    ledger._blobs, registry._blobs = own, theirs
+    assert registry.prune().collected == (f"{NAME}@1",)
+
+
+def test_publishing_again_with_its_key_brings_back_what_was_let_go_of(ledger):
+    epoch, registry = begin(ledger), ledger.registry
+    publish(ledger, epoch, 1, idempotency_key="k")
+    registry.retire(f"{NAME}@1")
+    assert registry.prune().collected == (f"{NAME}@1",)
+    ledger.publish(NAME, adapter_blob(fill=1), idempotency_key="k", epoch=epoch)
+    assert registry.read(f"{NAME}@1") == adapter_blob(fill=1)
 
 
 def test_updates_of_a_node_that_moves_are_settled_with_the_cause_and_never_count(
