@@ -107,13 +107,9 @@ def observe(
         recent_moves=watch.recent_moves(review, policy.refractory),
         drift=name.kind,
     )
-    is_news = (
-        is_worse
-        or is_new
-        or (prior is not None and prior.z > policy.z_prior)
-        or (uninformed is not None and loss > uninformed)
-        or bool(name.kind)
-    )
+    is_moved = prior is not None and prior.z > policy.z_prior
+    is_lost = uninformed is not None and loss > uninformed
+    is_news = is_worse or is_new or is_moved or is_lost or bool(name.kind)
     after = watch.after(
         window.key,
         window.moments,
