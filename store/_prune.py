@@ -60,12 +60,7 @@ class _Collectable:
 def prune(
     database: Database, blobs: Blobs, what: Pruning, *, dry_run: bool, epoch: int | None = None
 ) -> Pruned:
-    """Prune, a batch at a time; a dry run does all of it in one transaction that it rolls back.
-
-    Raises BlobMissing where the folder lacks the newest version's bytes: it is another one.
-    """
-    with database.read() as session:
-        _check_folder(session, blobs)
+    """Prune, a batch at a time; a dry run does all of it in one transaction that it rolls back."""
     if not dry_run:
         return _prune(database, blobs, what, epoch)
     tried: list[Pruned] = []
@@ -104,9 +99,14 @@ def _prune(database: Database, blobs: Blobs, what: Pruning, epoch: int | None) -
     return _pruned(retired, collected, files)
 
 
-def _check_folder(session: Session, blobs: Blobs) -> None:
+def check_folder(database: Database, blobs: Blobs) -> None:
+    """Raise BlobMissing where the folder lacks the newest version's bytes: it is another one.
+
+    For operators, who name a folder; a daemon writes to its own, and prunes at every review.
+    """
     newest = select(VersionRow.digest).where(VersionRow.retired_at.is_(None))
-    digest = session.scalar(newest.order_by(VersionRow.id.desc()).limit(1))
+    with database.read() as session:
+        digest = session.scalar(newest.order_by(VersionRow.id.desc()).limit(1))
     if digest is not None:
         blobs.open(digest).close()
 

@@ -15,7 +15,7 @@ from ._json import EMPTY
 from ._migrate import HEAD
 from ._names import digest_text, operators_alias, whole
 from ._pages import page_of_adapter, page_of_search
-from ._prune import Pruning, prune
+from ._prune import Pruning, check_folder, prune
 from ._prune_records import Pruned
 from ._records import (
     AdapterLine,
@@ -126,6 +126,7 @@ class SqlRegistry(SqlFamilies):
     ) -> Pruned:
         """See Registry."""
         what = Pruning(adapters=None if adapter is None else (adapter,), keep=keep_versions)
+        check_folder(self._database, self._blobs)
         return prune(self._database, self._blobs, what, dry_run=dry_run)
 
     def retire_adapter(self, name: str, *, reason: str = "") -> AdapterLine:
