@@ -134,11 +134,11 @@ def federated(job: Job, variant: Variant) -> dict[str, Any]:
     rows, state, previous = job.rows, job.version_0, None
     way = method(variant.method, **variant.options)
     versions, sent = Versions(job), Sent.version_0(state)
-    cap = variant.state_rank(job.scenario.largest)
+    cap = variant.state_rank(job.scenario.ranks)
     for number in range(job.scenario.rounds):
         starting = way.starting(number)
         downs = [download(variant, state, sent, node.rank) for node in rows.nodes]
-        updates, trains = _updates(job, state, starting, number)
+        updates, trains = _updates(job, variant, state, starting, number)
         began_at = time.perf_counter()
         steps = with_momentum(
             updates,
@@ -164,7 +164,7 @@ def federated(job: Job, variant: Variant) -> dict[str, Any]:
 
 
 def _updates(
-    job: Job, state: Adapter, starting: str, number: int
+    job: Job, variant: Variant, state: Adapter, starting: str, number: int
 ) -> tuple[list[tuple[Adapter, Adapter, float]], str]:
     """Let all nodes train; return (began, update, weight) of each, and what they trained."""
     nodes, rounds = job.rows.nodes, job.scenario.rounds
@@ -173,12 +173,11 @@ def _updates(
     found: list[tuple[Adapter, Adapter, float]] = []
     trains = "both"
     for place, (node, weight) in enumerate(zip(nodes, weights, strict=True)):
-        start = begin(state, node.rank, seed=job.seed * 1000 + number, start=starting)
-        task = job.task(
-            start, node.rank, number, place, learning_rate=rate, epochs=job.scenario.passes
-        )
+        rank = variant.node_rank(job.scenario.ranks, node.rank)
+        start = begin(state, rank, seed=job.seed * 1000 + number, start=starting)
+        task = job.task(start, rank, number, place, learning_rate=rate, epochs=job.scenario.passes)
         update = job.course.train(node, task).adapter
-        found.append((began(state, node.rank, starting), update, weight))
+        found.append((began(state, rank, starting), update, weight))
         trains = start.trains
     return found, trains
 
