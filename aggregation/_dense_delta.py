@@ -26,6 +26,7 @@ from ._linalg import is_finite, lengths, peaks
 
 _TILE_ELEMENTS = 2**14
 _TILE_WIDTH = 512
+_TILES_AT_ONCE = 8
 _AIM = 2.0**30
 _LIMIT = 2.0**31 - 256.0
 """Largest magnitude of an integer; float32 numbers next to 2^31 are 128 apart."""
@@ -75,7 +76,7 @@ class DenseDelta:
         Raises:
             NotFiniteError: NaN, infinity, or what may overflow float32; nothing was added.
         """
-        bound = _row_bound(b, a) * abs(weight)
+        bound = _row_bound(b, a).mul_(abs(weight))
         if not is_finite(bound) or (not self.is_double and float(bound.max()) > _OVERFLOW):
             raise NotFiniteError(
                 "the sum holds NaN, infinity or overflow", module=module, expected="finite numbers"
@@ -90,20 +91,23 @@ class DenseDelta:
     def _add_columns(self, b: Tensor, a: Tensor, weight: float, start: int) -> None:
         """Add weight * b @ a to the columns from `start` on."""
         across, columns = a.to(torch.float64), slice(start, start + a.shape[1])
-        tiles = list(self._tiles(a.shape[1]))
         is_dithered = bool(self._dither.any())
-        products = across.new_empty(tiles[0].stop, a.shape[1])
+        height = self._height(a.shape[1])
+        products = across.new_empty(height, a.shape[1])
         integers = products.view(torch.int32)[:, _LOW_HALF::2]
-        for rows in tiles:
+        for rows in _runs(b.shape[0], height * _TILES_AT_ONCE):
             # Units are powers of two, so it is exact to divide before the product.
             down = b[rows].to(torch.float64) * (weight / self._unit[rows, None])
-            term = torch.mm(down, across, out=products[: down.shape[0]])
-            if not self.is_double:
-                if is_dithered:
-                    term.add_(self._dither[rows, None])
-                term.add_(_ROUNDER)
-                term = integers[: down.shape[0]]
-            self._values[rows, columns].add_(term)
+            dither, sums = self._dither[rows, None], self._values[rows, columns]
+            for tile in _runs(down.shape[0], height):
+                part = down[tile]
+                term = torch.mm(part, across, out=products[: part.shape[0]])
+                if not self.is_double:
+                    if is_dithered:
+                        term.add_(dither[tile])
+                    term.add_(_ROUNDER)
+                    term = integers[: part.shape[0]]
+                sums[tile].add_(term)
 
     def total(self) -> Tensor:
         """Return the sum, (m, n) float64."""
@@ -111,11 +115,9 @@ class DenseDelta:
             return self._values.clone()
         return self._values.to(torch.float64).mul_(self._unit[:, None])
 
-    def _tiles(self, width: int) -> Iterator[slice]:
-        """Yield runs of rows, such that `width` columns of them fit the cache."""
-        height = max(1, _TILE_ELEMENTS // width)
-        for start in range(0, self._values.shape[0], height):
-            yield slice(start, min(start + height, self._values.shape[0]))
+    def _height(self, width: int) -> int:
+        """Return how many rows of a width fit the cache."""
+        return min(max(1, _TILE_ELEMENTS // width), max(self._values.shape[0], 1))
 
     def _make_room(self, bound: Tensor) -> None:
         """Choose units for a term within `bound` (m,): larger ones for rows that it might fill.
@@ -131,13 +133,12 @@ class DenseDelta:
         self._count += 1
         dither = self._count * _GOLDEN % 1.0 - 0.5
         self._dither = (is_small & ~is_due).to(torch.float32).mul_(dither)
-        if bool(is_due.any()):
-            for rows in self._tiles(self._values.shape[1]):
-                if bool(is_due[rows].any()):
-                    self._rescale(rows, bound[rows])
+        due = is_due.nonzero().flatten()
+        for part in _runs(due.shape[0], self._height(self._values.shape[1])):
+            self._rescale(due[part], bound[due[part]])
         self._moved.add_((bound / self._unit).add_(1.0).mul_(bound > 0.0))
 
-    def _rescale(self, rows: slice, bound: Tensor) -> None:
+    def _rescale(self, rows: Tensor, bound: Tensor) -> None:
         """Measure rows, and give those that need it the unit for what they hold and `bound`."""
         values, old = self._values[rows], self._unit[rows]
         peak = peaks(values).to(torch.float64)
@@ -148,6 +149,7 @@ class DenseDelta:
         growth = unit / old
         if bool((growth != 1.0).any()):
             values.copy_(values.to(torch.float64).div_(growth[:, None]).round_())
+            self._values[rows] = values
         self._unit[rows] = unit
         self._peak[rows] = torch.where(peak > 0.0, peak / growth + 1.0, 0.0)
         self._moved[rows] = 0.0
@@ -157,10 +159,16 @@ class DenseDelta:
 
 def _row_bound(b: Tensor, a: Tensor) -> Tensor:
     """Return a bound of each row of |b @ a|, (m,) float64: |b_i| times the longest column of a."""
-    down = torch.cat([lengths(b[part], axis=1, dtype=torch.float64) for part in _runs(b.shape[0])])
-    columns = [lengths(a[:, part], axis=0, dtype=torch.float64) for part in _runs(a.shape[1])]
-    return down * torch.cat(columns).max()
+    bound = b.new_empty(b.shape[0], dtype=torch.float64)
+    for part in _runs(b.shape[0], _TILE_WIDTH):
+        bound[part] = lengths(b[part], axis=1, dtype=torch.float64)
+    longest = [
+        lengths(a[:, part], axis=0, dtype=torch.float64).max()
+        for part in _runs(a.shape[1], _TILE_WIDTH)
+    ]
+    return bound.mul_(torch.stack(longest).max())
 
 
-def _runs(length: int) -> list[slice]:
-    return [slice(start, start + _TILE_WIDTH) for start in range(0, length, _TILE_WIDTH)]
+def _runs(length: int, step: int) -> Iterator[slice]:
+    for start in range(0, length, step):
+        yield slice(start, min(start + step, length))
