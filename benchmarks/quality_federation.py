@@ -169,13 +169,20 @@ def _updates(
     """Let all nodes train; return (began, update, weight) of each, and what they trained."""
     nodes, rounds = job.rows.nodes, job.scenario.rounds
     weights = normalise([len(node.rows) for node in nodes])
-    rate = job.rate * (1 - number / rounds)
+    now = job.rate * (1 - number / rounds)
     found: list[tuple[Adapter, Adapter, float]] = []
     trains = "both"
     for place, (node, weight) in enumerate(zip(nodes, weights, strict=True)):
         rank = variant.node_rank(job.scenario.ranks, node.rank)
         start = begin(state, rank, seed=job.seed * 1000 + number, start=starting)
-        task = job.task(start, rank, number, place, learning_rate=rate, epochs=job.scenario.passes)
+        task = job.task(
+            start,
+            rank,
+            number,
+            place,
+            learning_rate=variant.node_rate(now, rank),
+            epochs=job.scenario.passes,
+        )
         update = job.course.train(node, task).adapter
         found.append((began(state, rank, starting), update, weight))
         trains = start.trains

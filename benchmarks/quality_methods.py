@@ -26,7 +26,8 @@ class Variant:
         options: of the method.
         share: the state's cap as a share of the largest rank; 0: no cap.
         at_least_mean: whether the cap is never below the mean rank, as the service's default.
-        caps_nodes: whether no node trains more than the state's cap.
+        caps_nodes: whether no node trains more than the state's cap, as the service's default.
+        rate_by_rank: whether a node of rank r trains at sqrt(8 / r) of the learning rate.
         traffic: what a node must get.
         needs_equal: refuses nodes of unequal rank, so it runs in the equal scenario alone.
         momentum: of the server.
@@ -40,9 +41,10 @@ class Variant:
     name: str
     method: str
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    share: float = 1 / 2
+    share: float = 1.0
     at_least_mean: bool = True
     caps_nodes: bool = False
+    rate_by_rank: bool = False
     traffic: Traffic = "state"
     needs_equal: bool = False
     momentum: float = 0.0
@@ -62,6 +64,7 @@ class Variant:
         """What a run's outcome follows from, beside the scenario."""
         told = (self.method, dict(self.options), self.share, self.traffic, self.momentum)
         told = told if self.server_rate == 1.0 else (*told, self.server_rate)
+        told = (*told, "rate by rank") if self.rate_by_rank else told
         return (*told, "nodes capped") if self.caps_nodes else told
 
     @property
@@ -81,37 +84,41 @@ class Variant:
         cap = self.state_rank(ranks) if self.caps_nodes else None
         return rank if cap is None else min(rank, cap)
 
+    def node_rate(self, rate: float, rank: int) -> float:
+        """Return the learning rate of a node that trains `rank`."""
+        return rate * math.sqrt(8 / rank) if self.rate_by_rank else rate
+
 
 DEFAULT = "stacking"
 _CLASSIFIER = ("base", "long", "spread", "skewed", "equal")
 _AND_TWENTY = (*_CLASSIFIER, "twenty")
 _AND_TEXTS = (*_CLASSIFIER, "texts")
+
+
+def _ours(name: str, **more: Any) -> Variant:
+    """Return the default method, or a variant of it."""
+    return Variant(name, "stacking", **{"share": 1 / 2, "caps_nodes": True, **more})
+
+
 _LIST = (
-    Variant(CENTRAL, CENTRAL, share=1.0, rate=1e-3),
-    Variant(STOPPED, CENTRAL, share=1.0, stops=True, rate=1e-3, runs_as=CENTRAL),
-    Variant(DEFAULT, "stacking"),
-    Variant("stacking, full rank", "stacking", share=1.0, scenarios=_AND_TWENTY),
-    Variant(
+    Variant(CENTRAL, CENTRAL, rate=1e-3),
+    Variant(STOPPED, CENTRAL, stops=True, rate=1e-3, runs_as=CENTRAL),
+    _ours(DEFAULT),
+    _ours("stacking, nodes uncapped", caps_nodes=False, scenarios=("base", "long", "spread")),
+    _ours("stacking, full rank", share=1.0, caps_nodes=False, scenarios=_AND_TWENTY),
+    _ours("stacking, mean rank", share=1e-9, scenarios=("spread",)),
+    _ours(
         "stacking, 1/4 rank",
-        "stacking",
         share=1 / 4,
         at_least_mean=False,
-        scenarios=("base", "spread", "twenty"),
+        caps_nodes=False,
+        scenarios=("base", "spread"),
     ),
-    Variant(
-        "stacking, nodes capped",
-        "stacking",
-        caps_nodes=True,
-        scenarios=("base", "long", "spread", "texts"),
-    ),
-    Variant("stacking, momentum", "stacking", momentum=0.3, scenarios=("base", "long", "twenty")),
-    Variant(
-        "stacking, rate 1.5", "stacking", server_rate=1.5, scenarios=("base", "long", "twenty")
-    ),
-    Variant("stacking, spectral", "stacking", {"start": "fresh-spectral"}, scenarios=_CLASSIFIER),
-    Variant(
-        "stacking, random", "stacking", {"start": "fresh-random"}, rate=2e-2, scenarios=_CLASSIFIER
-    ),
+    _ours("stacking, by rank", rate_by_rank=True, scenarios=("base", "spread")),
+    _ours("stacking, momentum", momentum=0.3, scenarios=("base", "long", "twenty")),
+    _ours("stacking, rate 1.5", server_rate=1.5, scenarios=("base", "long", "twenty")),
+    _ours("stacking, spectral", options={"start": "fresh-spectral"}, scenarios=_CLASSIFIER),
+    _ours("stacking, random", options={"start": "fresh-random"}, rate=2e-2, scenarios=_CLASSIFIER),
     Variant(
         "flora",
         "stacking",
@@ -121,13 +128,13 @@ _LIST = (
         rate=2e-2,
         scenarios=_AND_TWENTY,
     ),
-    Variant("fedit", "fedit", share=1.0, traffic="slice", scenarios=_AND_TEXTS),
-    Variant("hetlora", "hetlora", share=1.0, traffic="slice", scenarios=_AND_TEXTS),
-    Variant("flexlora", "flexlora", share=1.0, traffic="slice"),
-    Variant("ffa", "ffa", share=1.0, traffic="slice", rate=8e-2, scenarios=_CLASSIFIER),
-    Variant("rolora", "rolora", share=1.0, traffic="slice", rate=2e-2, scenarios=_CLASSIFIER),
+    Variant("fedit", "fedit", traffic="slice", scenarios=_AND_TEXTS),
+    Variant("hetlora", "hetlora", traffic="slice", scenarios=_AND_TEXTS),
+    Variant("flexlora", "flexlora", traffic="slice"),
+    Variant("ffa", "ffa", traffic="slice", rate=8e-2, scenarios=_CLASSIFIER),
+    Variant("rolora", "rolora", traffic="slice", rate=2e-2, scenarios=_CLASSIFIER),
     Variant("florist", "florist", share=0, traffic="change", rate=2e-2, scenarios=_CLASSIFIER),
     Variant("fedex", "fedex", share=0, traffic="stack", needs_equal=True, scenarios=("equal",)),
-    Variant(LOCAL, LOCAL, share=1.0, rate=2e-3),
+    Variant(LOCAL, LOCAL, rate=2e-3),
 )
 VARIANTS: Mapping[str, Variant] = {variant.name: variant for variant in _LIST}
