@@ -162,7 +162,8 @@ class AdapterConfig(Section):
 
     `method` is how updates become the next version (`polyrank.aggregation.method`), with its own
     `start` (stacking's) or `energy` (florist's). `rank` is the most that a node trains, by default
-    what it can; `momentum` is the server's (stacking alone).
+    what it can; `state_rank` caps the version's rank and what a node trains, by default as
+    `usual_state_rank`; `momentum` is the server's (stacking alone).
 
     A new line starts from `start_from`: another line's version on the same base model, or
     "inventory", the average of what the lines on it have learnt; by default from nothing.

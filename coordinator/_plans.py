@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 from ..aggregation import Method, method
@@ -137,15 +138,15 @@ def make_plan(
     """Plan round `number` from version `head`.
 
     `cards` are those of all nodes that could take part, by identity; `cohort` are those that are
-    asked, by default all. The state's rank is `state_rank`, which is as configured unless a
-    decision has changed it; else the largest that a node trains, and never below the version's own
-    or `outstanding_rank`, that of updates which wait or may still come: a node that leaves shrinks
-    neither what was learnt nor what it has sent. Fedex's residual needs all that there may be.
+    asked, by default all; none trains more than the state's rank. That is `state_rank`, which is as
+    configured unless a decision has changed it; else what the method needs (`usual_state_rank`),
+    and never below the version's own or `outstanding_rank`, that of updates which wait or may still
+    come: a node that leaves shrinks neither what was learnt nor what it has sent.
     """
     ranks = {identity: min(card.max_rank, config.rank or card.max_rank)
              for identity, card in cards.items()}  # fmt: skip
-    largest = base.full_rank if config.method == "fedex" else max(ranks.values(), default=1)
-    state_rank = state_rank or max(largest, head.rank, outstanding_rank)
+    usual = usual_state_rank(config.method, list(ranks.values()), base.full_rank)
+    state_rank = state_rank or max(usual, head.rank, outstanding_rank)
     chosen = method(config.method, start=config.start, energy=config.energy)
     return Plan(
         cohort={
@@ -168,6 +169,27 @@ def make_plan(
         previous=_before(head) if config.momentum else None,
         equal_rank=equal_rank(config, base),
     )
+
+
+def usual_state_rank(method: str, ranks: Sequence[int], full_rank: int) -> int:
+    """Return the rank of a state where none is configured, for nodes that can train `ranks`.
+
+    Stacking keeps half of the largest rank, or the mean rank where that is more: every node gets
+    the whole state, and more of it was not better (`benchmarks/quality.py`). The others keep the
+    largest, as their papers do; fedex, whose residual has any rank, `full_rank`.
+
+    Example:
+        >>> usual_state_rank("stacking", [32, 16, 8, 4], 384)
+        16
+        >>> usual_state_rank("stacking", [8, 8], 384), usual_state_rank("fedit", [32, 4], 384)
+        (8, 32)
+    """
+    if method == "fedex":
+        return full_rank
+    largest = max(ranks, default=1)
+    if method != "stacking":
+        return largest
+    return max(math.ceil(largest / 2), math.ceil(fmean(ranks or [1])))
 
 
 def equal_rank(config: AdapterConfig, base: Base) -> int | None:

@@ -25,7 +25,7 @@ RAY = AggregationConfig(engine="ray")
 
 
 def failing(part: Part) -> Any:
-    raise AdapterError("refused", module=part.modules[0], expected=1, got=2)
+    raise AdapterError("refused", module=(*part.dense, *part.modules)[0], expected=1, got=2)
 
 
 def process_of(part: Part) -> int:

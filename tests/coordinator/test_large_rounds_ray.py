@@ -39,10 +39,10 @@ def test_parts_on_ray_give_the_bytes_of_the_round_at_once_and_typed_errors():
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout.splitlines()[-1]) == {
             "executor": True,
-            "parts": 9,
+            "parts": 10,
             "same": True,
             "elsewhere": True,
-            "error": ["layers.0.k", 1, 2],
+            "error": ["head", 1, 2],
             "versions": True,
         }
         assert not [path for path in Path(folder).iterdir() if path.name.startswith("ray-")]

@@ -180,7 +180,7 @@ def test_the_delivered_update_of_a_node_that_left_is_not_cut(make_loop: MakeLoop
     loop.session.silent.clear()
     loop.run(until=lambda: loop.head() == 1, ticks=3000)
     version = loop.registry.version("line@1")
-    assert loop.registry.rounds("line")[-1].plan["state_rank"] == 6
+    assert loop.registry.rounds("line")[-1].plan["state_rank"] == 4
     assert len(accepted(loop, counted_in=1)) == 3
     assert version.metrics["discarded"] < 0.7
-    assert version.rank == 6
+    assert version.rank == 4

@@ -15,12 +15,16 @@ def version(loop: Loop, number: int) -> Adapter:
     return decode(loop.registry.read(f"line@{number}"))
 
 
-def updates_of(loop: Loop, number: int, start: str, rank: int | None) -> list[Update]:
+def state_rank(loop: Loop, number: int) -> int:
+    return loop.registry.rounds("line")[number - 1].plan["state_rank"]
+
+
+def updates_of(loop: Loop, number: int, start: str) -> list[Update]:
     """What the version was made of, read from the records: in the order of identities."""
     state, found = version(loop, number - 1), accepted(loop, counted_in=number)
     updates: list[Update] = []
     for record in sorted(found, key=lambda record: record.identity):
-        part = began(state, rank or {30: 4, 10: 2}[record.num_examples], start)
+        part = began(state, record.rank, start)
         update = decode(loop.ledger.read_blob(record.digest))
         updates.append((part, update, record.num_examples / 40))
     return updates
@@ -42,9 +46,9 @@ def test_versions_are_what_the_method_makes_of_the_nodes_updates(make_loop: Make
     loop.run()
     chosen = method(name)
     for number in (2, 3):
-        updates = updates_of(loop, number, chosen.starting(number - 1), rank)
+        updates = updates_of(loop, number, chosen.starting(number - 1))
         made = chosen.next_state(
-            version(loop, number - 1), updates, step=number - 1, state_rank=8 if rank else 4
+            version(loop, number - 1), updates, step=number - 1, state_rank=state_rank(loop, number)
         )
         assert_same(version(loop, number), made.adapter)
     losses = [m.value for n in (0, 3) for m in loop.registry.metrics(f"line@{n}")
@@ -67,10 +71,8 @@ def test_momentum_goes_on_with_the_last_step(make_loop: MakeLoop):
     loop.run()
     for number in (2, 3):
         state, previous = version(loop, number - 1), version(loop, number - 2)
-        updates = with_momentum(
-            updates_of(loop, number, "warm", None), state, previous, momentum=0.5
-        )
-        made = method("stacking").next_state(state, updates, step=number - 1, state_rank=4)
+        updates = with_momentum(updates_of(loop, number, "warm"), state, previous, momentum=0.5)
+        made = method("stacking").next_state(state, updates, step=number - 1, state_rank=3)
         assert_same(version(loop, number), made.adapter)
 
 
@@ -86,8 +88,8 @@ def test_momentum_begins_anew_where_the_bytes_of_the_version_before_were_let_go_
     loop.run()
     last = loop.registry.rounds("line")[-1]
     assert (last.state, last.start_number, last.plan["previous"]) == ("committed", 2, 1)
-    state, updates = version(loop, 2), updates_of(loop, 3, "warm", None)
-    made = method("stacking").next_state(state, updates, step=2, state_rank=4)
+    state, updates = version(loop, 2), updates_of(loop, 3, "warm")
+    made = method("stacking").next_state(state, updates, step=2, state_rank=3)
     assert_same(version(loop, 3), made.adapter)
 
 
