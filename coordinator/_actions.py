@@ -139,6 +139,8 @@ class Actions:
         return {identity: node.card for identity, node in self.eligible(line).items()}
 
     def _plan(self, line: Line, action: PlanRound) -> None:
+        if line.follow():
+            return
         context, head = self._context, line.head
         plan = make_plan(
             line.config,

@@ -29,13 +29,13 @@ from ..aggregation import (
     partition,
     profile,
 )
-from ..store import BlobMissing, Conflict, ContributionRecord, Ledger, Version
+from ..store import ContributionRecord, Ledger, Version
 from ._config_aggregation import AggregationConfig
 from ._errors import CoordinatorError, DataDirError
 from ._executors import part_bytes, threads, workers
 from ._plans import Plan
 from ._round_sum import RoundSum, Term
-from ._sources import AdapterSource, MappedSources, Sources, WholeSources
+from ._sources import MappedSources, Sources, WholeSources
 from ._staleness import discount_of
 
 
@@ -132,21 +132,9 @@ def _round_sum(
         plan.state_rank,
         method=plan.aggregation,
         step=start_number,
-        previous=_previous(sources, plan),
+        previous=None if plan.previous is None else sources.version(plan.previous),
         momentum=plan.momentum,
     )
-
-
-def _previous(sources: Sources, plan: Plan) -> AdapterSource | None:
-    """Return the state from which the last step led to this one; None: momentum begins anew."""
-    if plan.previous is None:
-        return None
-    try:
-        source = sources.version(plan.previous)
-        source.names()
-    except (BlobMissing, Conflict):  # an operator had its bytes pruned
-        return None
-    return source
 
 
 def _parts(

@@ -14,7 +14,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from ..aggregation import AdapterError, Limits
-from ..store import BlobDamaged, BlobMissing, InvalidBlob, Ledger
+from ..store import BlobDamaged, BlobMissing, Conflict, InvalidBlob, Ledger
 from ._actions import Actions
 from ._answers import Answers
 from ._config import CoordinatorConfig
@@ -38,7 +38,15 @@ REFRESH_SECONDS: Final = 0.5
 BUSY_POLL_SECONDS: Final = 0.05
 IDLE_POLL_SECONDS: Final = 0.2
 STOPPED_SECONDS: Final = 60.0
-_STOPS: Final = (AdapterError, BlobDamaged, BlobMissing, DataDirError, EngineError, InvalidBlob)
+_STOPS: Final = (
+    AdapterError,
+    BlobDamaged,
+    BlobMissing,
+    Conflict,
+    DataDirError,
+    EngineError,
+    InvalidBlob,
+)
 
 
 class Driver:
@@ -174,7 +182,7 @@ class Driver:
 
     def _guarded(self, line: Line, act: Callable[[float], bool]) -> bool:
         """Move a line on; one whose bytes are damaged or too large, or find no room on the disk,
-        stops alone, and tries again."""
+        or whose records somebody else has changed, stops alone, and tries again."""
         now = self._clock()
         if is_paused(now, line.stopped_until, longest_seconds=STOPPED_SECONDS):
             return False
@@ -184,6 +192,8 @@ class Driver:
             line.stopped_until = now + STOPPED_SECONDS
             self._context.log.error("line_stopped", adapter=line.name, reason=str(error),
                                     again_in_seconds=STOPPED_SECONDS)  # fmt: skip
+            if isinstance(error, Conflict):
+                line.reload()
             return False
 
     def _advance(self, line: Line, now: float) -> bool:

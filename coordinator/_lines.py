@@ -99,6 +99,14 @@ class Line:
                 {dense.name: dense.shape for dense in version.dense},
             )
 
+    def follow(self) -> bool:
+        """Go on from the record's head where an operator has retired this one; say if it did."""
+        head = self._ledger.registry.adapter(self.name).head
+        if self.head is None or head in (None, self.head.number):
+            return False
+        self.adopt(self._ledger.registry.version(f"{self.name}@{head}"))
+        return True
+
     def read_aliases(self) -> None:
         """Look which version is stable now; that of a line without a version is not set."""
         if self.head is None:

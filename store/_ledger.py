@@ -159,7 +159,8 @@ class Ledger(FamilyWrites):
     ) -> RoundRecord:
         """Plan the adapter's next round, numbered 1, 2, ...; it starts from version start_number.
 
-        Raises Conflict while another round of this adapter is neither committed nor abandoned.
+        Raises Conflict while another round of this adapter is neither committed nor abandoned, and
+        where the version (or the adapter) is retired.
         """
 
     @abstractmethod

@@ -76,7 +76,9 @@ def add_round(
     if last is not None and last.state not in TERMINAL_ROUND_STATES:
         subject = f"round {last.number} of adapter {adapter.name}"
         raise Conflict(subject, "committed or abandoned", last.state)
-    version_row(session, adapter, whole("start_number", start_number))
+    start = version_row(session, adapter, whole("start_number", start_number))
+    if start.retired_at is not None:
+        raise Conflict(f"version {adapter.name}@{start_number}", "one in use", "a retired one")
     row = RoundRow(
         adapter=adapter,
         number=1 if last is None else last.number + 1,

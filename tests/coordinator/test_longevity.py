@@ -71,3 +71,16 @@ def test_a_line_whose_bytes_are_lost_stops_alone_and_goes_on_once_they_are_back(
     loop.now += 61
     loop.run()
     assert loop.head("line") == 2
+
+
+def test_a_line_that_an_operator_retires_stops_alone(make_loop: MakeLoop):
+    lines = {
+        "line": {"rounds": 3, "min_nodes": 2},
+        "other": {"rounds": 3, "min_nodes": 2, "seed": 1},
+    }
+    loop = make_loop(TWO, lines=lines)
+    loop.run(until=lambda: loop.head() == 1)
+    loop.registry.retire_adapter("line")
+    loop.run(until=lambda: loop.head("other") == 3)
+    assert loop.head() < 3
+    assert "a retired one" in events(loop, "line_stopped")[0]["reason"]

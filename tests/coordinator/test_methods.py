@@ -19,9 +19,12 @@ def state_rank(loop: Loop, number: int) -> int:
     return loop.registry.rounds("line")[number - 1].plan["state_rank"]
 
 
-def updates_of(loop: Loop, number: int, start: str) -> list[Update]:
+def updates_of(
+    loop: Loop, number: int, start: str, start_number: int | None = None
+) -> list[Update]:
     """What the version was made of, read from the records: in the order of identities."""
-    state, found = version(loop, number - 1), accepted(loop, counted_in=number)
+    state = version(loop, number - 1 if start_number is None else start_number)
+    found = accepted(loop, counted_in=number)
     updates: list[Update] = []
     for record in sorted(found, key=lambda record: record.identity):
         part = began(state, record.rank, start)
@@ -76,9 +79,7 @@ def test_momentum_goes_on_with_the_last_step(make_loop: MakeLoop):
         assert_same(version(loop, number), made.adapter)
 
 
-def test_momentum_begins_anew_where_the_bytes_of_the_version_before_were_let_go_of(
-    make_loop: MakeLoop,
-):
+def test_momentum_begins_anew_from_the_version_that_an_operator_went_back_to(make_loop: MakeLoop):
     loop = make_loop(UNEQUAL, rounds=3, momentum=0.5)
     loop.run(until=lambda: loop.head() == 2)
     loop.registry.set_alias("line", "stable", 0)
@@ -86,10 +87,10 @@ def test_momentum_begins_anew_where_the_bytes_of_the_version_before_were_let_go_
         loop.registry.retire(f"line@{number}")
     assert loop.registry.prune().collected == ("line@1",)
     loop.run()
-    last = loop.registry.rounds("line")[-1]
-    assert (last.state, last.start_number, last.plan["previous"]) == ("committed", 2, 1)
-    state, updates = version(loop, 2), updates_of(loop, 3, "warm")
-    made = method("stacking").next_state(state, updates, step=2, state_rank=3)
+    last = loop.registry.rounds("line")[2]
+    assert (last.state, last.start_number, last.plan["previous"]) == ("committed", 0, None)
+    updates = updates_of(loop, 3, "warm", start_number=0)
+    made = method("stacking").next_state(version(loop, 0), updates, step=0, state_rank=3)
     assert_same(version(loop, 3), made.adapter)
 
 

@@ -48,6 +48,9 @@ def test_rounds_count_from_one_and_one_is_unfinished_at_a_time(ledger, epoch):
     ledger.move_round(NAME, 2, state="abandoned", expect="planned", epoch=epoch)
     with pytest.raises(NotFound, match=f"{NAME}@7"):
         ledger.plan_round(NAME, plan={}, start_number=7, epoch=epoch)
+    ledger.registry.retire(f"{NAME}@0")
+    with pytest.raises(Conflict, match="a retired one"):
+        ledger.plan_round(NAME, plan={}, start_number=0, epoch=epoch)
 
 
 def test_a_round_moves_only_forward_and_only_from_where_it_is(ledger, epoch):
