@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias, get_args
 
 from ._errors import ArgumentError
+from ._ranks import check_number
 
 MethodName: TypeAlias = Literal[
     "stacking", "fedit", "hetlora", "flexlora", "ffa", "fedex", "florist", "rolora"
@@ -75,6 +76,7 @@ def check_method(
     if energy is not None and found != "florist":
         raise ArgumentError(f"method {found} has no energy: it is florist's", got=energy)
     share = DEFAULT_ENERGY if energy is None else energy
-    if not 0.0 < share <= 1.0:
-        raise ArgumentError("energy is a share in (0, 1]", got=energy)
+    words = "energy is a share in (0, 1]"
+    if not 0.0 < check_number(share, words) <= 1.0:
+        raise ArgumentError(words, got=energy)
     return found, begun, share

@@ -77,14 +77,19 @@ def write_blobs(folder: Path, *, layers: int, nodes: int, rank: int) -> None:
 
 
 # --------------------------------------------------------------------- one process
+def digest_of(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def work(folder: Path, *, rank: int, max_sum_bytes: int, threads: int) -> dict[str, Any]:
     """Aggregate what is in the folder; prints nothing, leaves `next` there for a moment."""
     import torch
 
     torch.set_num_threads(threads)
-    from polyrank.aggregation import Limits, encode_to, in_parts, method, partition
+    from polyrank.aggregation import Limits, encode_to, in_parts, method
     from polyrank.coordinator._config_aggregation import AggregationConfig
-    from polyrank.coordinator._executors import part_bytes, workers
+    from polyrank.coordinator._executors import parts_of, workers
     from polyrank.coordinator._round_sum import RoundSum, Term
     from polyrank.coordinator._sources import BlobFile, checked
 
@@ -95,9 +100,7 @@ def work(folder: Path, *, rank: int, max_sum_bytes: int, threads: int) -> dict[s
     baseline = memory("VmRSS")
 
     def source(path: Path) -> BlobFile:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        verified = checked(path.open("rb"), found, limits)
+        verified = checked(path.open("rb"), digest_of(path), limits)
         assert isinstance(verified, BlobFile)
         return verified
 
@@ -109,10 +112,7 @@ def work(folder: Path, *, rank: int, max_sum_bytes: int, threads: int) -> dict[s
     weight = 1.0 / len(updates)
     terms = tuple(Term(state, rank, "warm", update, weight) for update in updates)
     round_sum = RoundSum(state, terms, rank, method("stacking"), step=1)
-    total = rank * (len(updates) + 1)
-    parts = partition(shapes, {}, rank=total, max_bytes=max_sum_bytes)
-    if len(parts) > 1:
-        parts = partition(shapes, {}, rank=total, max_bytes=part_bytes(settings))
+    parts = parts_of(shapes, {}, rank=rank * (len(updates) + 1), settings=settings)
     with workers(settings) as executor:
         if len(parts) > 1:
             result = in_parts(parts, round_sum, executor)
@@ -120,8 +120,7 @@ def work(folder: Path, *, rank: int, max_sum_bytes: int, threads: int) -> dict[s
             result = round_sum(parts[0], executor)
     with (folder / "next").open("wb") as sink:
         encode_to(sink, result.adapter)
-    with (folder / "next").open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = digest_of(folder / "next")
     ended = time.perf_counter()
     (folder / "next").unlink()
     return {

@@ -26,13 +26,12 @@ from ..aggregation import (
     encode_to,
     in_parts,
     normalise,
-    partition,
     profile,
 )
 from ..store import ContributionRecord, Ledger, Version
 from ._config_aggregation import AggregationConfig
 from ._errors import CoordinatorError, DataDirError
-from ._executors import part_bytes, threads, workers
+from ._executors import parts_of, threads, workers
 from ._plans import Plan
 from ._round_sum import RoundSum, Term
 from ._sources import MappedSources, Sources, WholeSources
@@ -150,14 +149,12 @@ def _parts(
     """
     late = sum(c.rank for c in found if c.start_number != version.number)
     late += 0 if plan.previous is None else version.rank + plan.state_rank
-    split = partial(
-        partition,
+    return parts_of(
         {module.name: module.shape for module in version.modules},
         {dense.name: dense.shape for dense in version.dense},
         rank=version.rank + late + sum(c.rank for c in found),
+        settings=settings,
     )
-    parts = split(max_bytes=settings.max_sum_bytes)
-    return parts if len(parts) == 1 else split(max_bytes=part_bytes(settings))
 
 
 def _term(

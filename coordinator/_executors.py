@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
+from ..aggregation import Part, partition
 from ._config_aggregation import AggregationConfig
 
 
-def part_bytes(settings: AggregationConfig) -> int:
+def parts_of(
+    shapes: Mapping[str, tuple[int, int]],
+    dense_shapes: Mapping[str, tuple[int, ...]],
+    *,
+    rank: int,
+    settings: AggregationConfig,
+) -> list[Part]:
+    """Split a round so that its sums fit in `max_sum_bytes`; one part where all do.
+
+    Args:
+        shapes, dense_shapes, rank: as `partition`.
+        settings: how much is in memory at once, and where the work is done.
+    """
+    split = partial(partition, shapes, dense_shapes, rank=rank)
+    parts = split(max_bytes=settings.max_sum_bytes)
+    return parts if len(parts) == 1 else split(max_bytes=_part_bytes(settings))
+
+
+def _part_bytes(settings: AggregationConfig) -> int:
     """Return the budget of one part: as many are worked on at once as a machine has workers."""
     threads = torch.get_num_threads()
     workers = threads if settings.engine == "threads" else max(threads, os.cpu_count() or 1)

@@ -174,22 +174,21 @@ def make_plan(
 def usual_state_rank(method: str, ranks: Sequence[int], full_rank: int) -> int:
     """Return the rank of a state where none is configured, for nodes that can train `ranks`.
 
-    Stacking keeps half of the largest rank, or the mean rank where that is more: every node gets
-    the whole state, and more of it was not better (`benchmarks/quality.py`). The others keep the
+    Stacking keeps their mean: every node gets the whole state, which is then as large as a mean
+    node's adapter, and more of it was not better (`benchmarks/quality.py`). The others keep the
     largest, as their papers do; fedex, whose residual has any rank, `full_rank`.
 
     Example:
         >>> usual_state_rank("stacking", [32, 16, 8, 4], 384)
-        16
-        >>> usual_state_rank("stacking", [8, 8], 384), usual_state_rank("fedit", [32, 4], 384)
-        (8, 32)
+        15
+        >>> usual_state_rank("fedit", [32, 16, 8, 4], 384)
+        32
     """
     if method == "fedex":
         return full_rank
-    largest = max(ranks, default=1)
-    if method != "stacking":
-        return largest
-    return max(math.ceil(largest / 2), math.ceil(fmean(ranks or [1])))
+    if method == "stacking":
+        return math.ceil(fmean(ranks or [1]))
+    return max(ranks, default=1)
 
 
 def equal_rank(config: AdapterConfig, base: Base) -> int | None:

@@ -299,6 +299,7 @@ def test_fedex_refuses_unequal_ranks_and_says_which():
         ("stacking", {"energy": 0.9}, "florist's"),
         ("florist", {"energy": 0.0}, "share in"),
         ("florist", {"energy": float("nan")}, "share in"),
+        ("florist", {"energy": "x"}, "share in"),
         ("fedavg", {}, "stacking, fedit"),
     ],
 )
