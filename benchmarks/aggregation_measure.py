@@ -77,15 +77,21 @@ def update(ranks: Sequence[int], size: int, seed: int) -> list[Adapter]:
 
 
 def peak_of(script: str, *arguments: object) -> dict[str, float]:
-    """Run a script of this folder in a fresh process; return the facts that it prints as JSON.
+    """Run a script as `in_process` does, for the memory that it takes.
 
     The allocator is told to give pieces of 32 KiB and more back to the system at once, so that the
     peak is what was in use at one time, not what the heap had kept (glibc).
     """
+    return in_process(script, *arguments, MALLOC_MMAP_THRESHOLD_="32768")
+
+
+def in_process(script: str, *arguments: object, **environment: str) -> dict[str, float]:
+    """Run a script of this folder in a fresh process; return the facts that it prints as JSON."""
     path = Path(__file__).with_name(script)
     command = [sys.executable, str(path), *map(str, arguments)]
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "32768"}
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
     if ended.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{ended.stderr}")
     return json.loads(ended.stdout.splitlines()[-1])

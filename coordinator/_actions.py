@@ -165,7 +165,8 @@ class Actions:
             )
         )
         context.log.info("round_planned", adapter=line.name, round=action.number,
-                         start=action.start_number, nodes=len(action.cohort))  # fmt: skip
+                         start=action.start_number, nodes=len(action.cohort),
+                         state_rank=plan.state_rank)  # fmt: skip
 
     def _issue(self, line: Line, action: IssueTraining | IssueEvaluation) -> None:
         context = self._context
