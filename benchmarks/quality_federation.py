@@ -169,7 +169,7 @@ def _updates(
     """Let all nodes train; return (began, update, weight) of each, and what they trained."""
     nodes, rounds = job.rows.nodes, job.scenario.rounds
     weights = normalise([len(node.rows) for node in nodes])
-    now = job.rate * (1 - number / rounds)
+    rate = job.rate * (1 - number / rounds)
     found: list[tuple[Adapter, Adapter, float]] = []
     trains = "both"
     for place, (node, weight) in enumerate(zip(nodes, weights, strict=True)):
@@ -180,7 +180,7 @@ def _updates(
             rank,
             number,
             place,
-            learning_rate=variant.node_rate(now, rank),
+            learning_rate=variant.node_rate(rate, rank),
             epochs=job.scenario.passes,
         )
         update = job.course.train(node, task).adapter
