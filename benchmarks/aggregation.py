@@ -4,7 +4,8 @@
 
 Every time is a ratio of two things done in turns in one process, on inputs larger than the cache;
 every memory is the peak of a fresh process above what its imports take. The references are what
-the same machine needs at least: a copy, a hash, a library's SVD.
+the same machine needs at least: a copy, a hash, a library's SVD. With --only, what the other suites
+have in the JSON file stays.
 """
 
 from __future__ import annotations
@@ -47,6 +48,33 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def heading() -> str:
+    return f"torch {torch.__version__}, {torch.get_num_threads()} thread(s)"
+
+
+def measured(path: Path, *, is_quick: bool) -> dict[str, list[Row]]:
+    """Read the rows of the suites that are in a file of the same kind, by suite."""
+    document = json.loads(path.read_text()) if path.exists() else {}
+    if document.get("heading") != heading() or document.get("quick") != is_quick:
+        return {}
+    return {
+        name: [Row(**{key: row[key] for key in row if key != "passed"}) for row in rows]
+        for name, rows in document["suites"].items()
+    }
+
+
+def write(path: Path, found: dict[str, list[Row]], *, is_quick: bool) -> None:
+    """Write the rows by suite, and the table of all of them beside the file."""
+    facts = {
+        name: [{**asdict(row), "passed": row.passed} for row in rows]
+        for name, rows in found.items()
+    }
+    document = {"heading": heading(), "quick": is_quick, "suites": facts}
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    rows = [row for each in found.values() for row in each]
+    path.with_suffix(".txt").write_text(f"{heading()}\n{table(rows)}\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="small sizes, few repetitions")
@@ -57,17 +85,16 @@ def main() -> None:
     )
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    rows: list[Row] = []
-    for name, suite in suites(asked.quick).items():
+    known = suites(asked.quick)
+    found = measured(asked.json, is_quick=asked.quick) if asked.json and asked.only else {}
+    for name, suite in known.items():
         if asked.only in name:
-            rows += suite()
-    heading = f"torch {torch.__version__}, {torch.get_num_threads()} thread(s)"
-    print(text := f"{heading}\n{table(rows)}")
-    if asked.json:
-        facts = [{**asdict(row), "passed": row.passed} for row in rows]
-        document = {"threads": torch.get_num_threads(), "quick": asked.quick, "rows": facts}
-        asked.json.with_suffix(".txt").write_text(text + "\n")
-        asked.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+            found[name] = suite()
+            if asked.json:
+                write(asked.json, {name: found[name] for name in known if name in found},
+                      is_quick=asked.quick)  # fmt: skip
+    rows = [row for name in known for row in found.get(name, ())]
+    print(heading() + "\n" + table(rows))
 
 
 if __name__ == "__main__":
