@@ -183,11 +183,13 @@ def usual_state_rank(method: str, ranks: Sequence[int], full_rank: int) -> int:
         15
         >>> usual_state_rank("fedit", [32, 16, 8, 4], 384)
         32
+        >>> usual_state_rank("stacking", [4, 10**6], 12)  # no delta has a rank above 12
+        8
     """
     if method == "fedex":
         return full_rank
     if method == "stacking":
-        return math.ceil(fmean(ranks or [1]))
+        return math.ceil(fmean([min(rank, full_rank) for rank in ranks] or [1]))
     return max(ranks, default=1)
 
 
