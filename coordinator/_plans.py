@@ -177,14 +177,6 @@ def usual_state_rank(method: str, ranks: Sequence[int], full_rank: int) -> int:
     Stacking keeps their mean: every node gets the whole state, which is then as large as a mean
     node's adapter, and more of it was not better (`benchmarks/quality.py`). The others keep the
     largest, as their papers do; fedex, whose residual has any rank, `full_rank`.
-
-    Example:
-        >>> usual_state_rank("stacking", [32, 16, 8, 4], 384)
-        15
-        >>> usual_state_rank("fedit", [32, 16, 8, 4], 384)
-        32
-        >>> usual_state_rank("stacking", [4, 10**6], 12)  # no delta has a rank above 12
-        8
     """
     if method == "fedex":
         return full_rank
