@@ -26,7 +26,7 @@ from ._linalg import is_finite, lengths, peaks
 
 _TILE_ELEMENTS = 2**14
 _TILE_WIDTH = 512
-_TILES_AT_ONCE = 8
+_TILES_AT_ONCE = 2
 _AIM = 2.0**30
 _LIMIT = 2.0**31 - 256.0
 """Largest magnitude of an integer; float32 numbers next to 2^31 are 128 apart."""
