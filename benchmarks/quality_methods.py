@@ -104,7 +104,7 @@ _LIST = (
     _ours(DEFAULT),
     _ours("stacking, by rank", rate_by_rank=True, scenarios=("base", "spread")),
     _ours("stacking, 1/2 rank", share=1 / 2, scenarios=("base", "spread")),
-    _ours("stacking, nodes uncapped", share=1 / 2, caps_nodes=False, scenarios=("base", "spread")),
+    _ours("stacking, uncapped", share=1 / 2, caps_nodes=False, scenarios=("base", "spread")),
     _ours("stacking, full rank", share=1.0, caps_nodes=False, scenarios=("base", "spread")),
     _ours("1/2 rank, by rank", share=1 / 2, rate_by_rank=True, scenarios=("base", "spread")),
     _ours("1/2 rank, momentum", share=1 / 2, momentum=0.3, scenarios=("base",)),
