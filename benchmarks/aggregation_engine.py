@@ -23,10 +23,7 @@ from polyrank.aggregation import (
 )
 from torch import Tensor
 
-SIZE, RING = 4096, 16
-
-
-PROCESSES = 5
+SIZE, RING, PROCESSES = 4096, 16, 5
 
 
 def stacking(repeats: int) -> list[Row]:

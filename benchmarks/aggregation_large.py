@@ -22,7 +22,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +30,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from aggregation_measure import Row, memory
+from aggregation_measure import Row, in_process, memory
 
 BAR_GB = 4.0
 GIB = 1024**3
@@ -136,13 +135,6 @@ def work(folder: Path, *, rank: int, max_sum_bytes: int, threads: int) -> dict[s
     }
 
 
-def in_process(*arguments: str) -> dict[str, Any]:
-    """Run this file again with other arguments and read what it says."""
-    command = [sys.executable, str(Path(__file__).resolve()), *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout) if done.stdout else {}
-
-
 # --------------------------------------------------------------------- the table
 @dataclass(frozen=True)
 class Asked:
@@ -175,14 +167,16 @@ def measure(asked: Asked) -> dict[str, Any]:
     shared = [f"--layers={asked.layers}", f"--nodes={asked.nodes}", f"--rank={asked.rank}",
               f"--threads={asked.threads}"]  # fmt: skip
     with tempfile.TemporaryDirectory(dir=base, prefix="aggregation-large-") as folder:
-        in_process(*shared, "--write", folder)
+        in_process(Path(__file__).name, *shared, "--write", folder)
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
         found: dict[str, Any] = {**asdict(asked), "blob_bytes": size}
         bound = f"--max-sum-bytes={asked.max_sum_bytes}"
-        found["parts"] = in_process(*shared, "--work", folder, bound)
+        found["parts"] = in_process(Path(__file__).name, *shared, "--work", folder, bound)
         print(f"in parts: {json.dumps(found['parts'])}", file=sys.stderr)  # the rest takes long
         if asked.compare:
-            found["at_once"] = in_process(*shared, "--work", folder, f"--max-sum-bytes={1 << 50}")
+            found["at_once"] = in_process(
+                Path(__file__).name, *shared, "--work", folder, f"--max-sum-bytes={1 << 50}"
+            )
     return found
 
 

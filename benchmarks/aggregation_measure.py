@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from polyrank.aggregation import Adapter, Factors
@@ -85,8 +86,11 @@ def peak_of(script: str, *arguments: object) -> dict[str, float]:
     return in_process(script, *arguments, MALLOC_MMAP_THRESHOLD_="32768")
 
 
-def in_process(script: str, *arguments: object, **environment: str) -> dict[str, float]:
-    """Run a script of this folder in a fresh process; return the facts that it prints as JSON."""
+def in_process(script: str, *arguments: object, **environment: str) -> dict[str, Any]:
+    """Run a script of this folder in a fresh process; return the facts that it prints as JSON.
+
+    One that prints nothing has no facts.
+    """
     path = Path(__file__).with_name(script)
     command = [sys.executable, str(path), *map(str, arguments)]
     ended = subprocess.run(
@@ -94,7 +98,7 @@ def in_process(script: str, *arguments: object, **environment: str) -> dict[str,
     )
     if ended.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{ended.stderr}")
-    return json.loads(ended.stdout.splitlines()[-1])
+    return json.loads(ended.stdout.splitlines()[-1]) if ended.stdout else {}
 
 
 def memory(field: str) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any, Literal
+
+from polyrank.coordinator._plans import usual_state_rank
 
 Traffic = Literal["state", "slice", "stack", "change"]
 """What a node must get: the whole state; its first r_k slots; all updates of the round before side
@@ -73,7 +74,7 @@ class Variant:
     def state_rank(self, ranks: Sequence[int]) -> int | None:
         """Return the state's cap in a federation of nodes with these ranks."""
         if self.share == "mean":
-            return math.ceil(fmean(ranks))
+            return usual_state_rank("stacking", ranks, max(ranks))
         return math.ceil(self.share * max(ranks)) if self.share else None
 
     def node_rank(self, ranks: Sequence[int], rank: int) -> int:
