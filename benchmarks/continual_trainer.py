@@ -25,6 +25,8 @@ TRAINING = {"epochs": 3, "batch_size": 40, "learning_rate": 1e-2}
 Trainable = Mapping[str, tuple[nn.Parameter, nn.Parameter]]
 Watch = Callable[[int, Callable[[], Adapter]], None]
 """Called after each step with its number, from 1, and a way to get the adapter as it is."""
+Draw = Callable[[Sequence[int], Sequence[int], int, int], Iterator[list[int]]]
+"""Yields batches of places without end, from lengths, labels, rows in a batch and a seed."""
 
 
 class StreamTrainer:
@@ -109,6 +111,14 @@ class StreamTrainer:
         return self.stream.windows[number][self.node]
 
 
+def as_peft_trainer(
+    lengths: Sequence[int], labels: Sequence[int], size: int, seed: int
+) -> Iterator[list[int]]:
+    """Draw batches as PeftTrainer does: rows of like length together."""
+    order = EncodedRows([range(length) for length in lengths], labels, 0)
+    return order.shuffled(range(len(labels)), size, seed)
+
+
 def train_on(
     ground: Ground,
     ids: Sequence[int],
@@ -116,6 +126,7 @@ def train_on(
     task: TrainTask,
     *,
     watch: Watch | None = None,
+    draw: Draw = as_peft_trainer,
 ) -> TrainResult:
     """Train from a task's start on the given rows; `watch` sees what there is after each step.
 
@@ -134,7 +145,8 @@ def train_on(
         return ground.layer.logits(part.states, part.mask, pairs, head)
 
     lengths = [int(length) for length in ground.rows(ids).mask.sum(1)]
-    losses = _losses(logits, lengths, labels, settings=settings, seed=task.seed)
+    batches = draw(lengths, labels, settings.batch_size, task.seed)
+    losses = _losses(logits, batches, labels, settings=settings)
     return fit(task, (factors, head), losses, (settings, len(ids)), watch)
 
 
@@ -225,17 +237,15 @@ def adapter_of(factors: Trainable, head: Mapping[str, Tensor]) -> Adapter:
 
 def _losses(
     logits: Callable[[Sequence[int]], Tensor],
-    lengths: Sequence[int],
+    batches: Iterator[list[int]],
     labels: Sequence[int],
     *,
     settings: TrainingSettings,
-    seed: int,
 ) -> Iterator[Callable[[], Tensor]]:
     """Yield each batch's loss, in the order in which PeftTrainer takes batches."""
     truth = torch.tensor(labels)
     weights = class_weights(labels, 2) if settings.class_balance else None
-    order = EncodedRows([range(length) for length in lengths], labels, 0)
-    for places in order.shuffled(range(len(labels)), settings.batch_size, seed):
+    for places in batches:
         yield lambda places=places: functional.cross_entropy(
             logits(places), truth[places], weight=weights
         )

@@ -38,24 +38,26 @@ INTERRUPTED = 130
 
 
 @cache
-def course_of(scenario: str) -> Course:
+def course_of(scenario: str, evenly_drawn: bool = False) -> Course:
     """Load the model that a scenario runs on, once in each process."""
     if scenario == "texts":
+        assert not evenly_drawn, "texts have no classes"
         from quality_texts import Texts
 
         return Texts.load(_say)
     from quality_courses import Sentiment
 
-    return Sentiment.load(_say)
+    return Sentiment.load(_say, evenly_drawn=evenly_drawn)
 
 
 def measure(cell: Cell) -> Row:
     """Run one cell."""
     began = time.perf_counter()
-    course = course_of(cell.scenario)
+    variant = VARIANTS[cell.variant]
+    course = course_of(cell.scenario, variant.evenly_drawn)
     job = Job(course, SCENARIOS[cell.scenario], cell.rate, cell.seed)
     try:
-        found = run(job, VARIANTS[cell.variant])
+        found = run(job, variant)
     except TaskRefused as refusal:  # the learning rate was too high
         found = {"failed": str(refusal)}
     return {

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from statistics import fmean
 from typing import Any
 
 import torch
 from continual_data import Test
-from continual_trainer import Watch, train_on
+from continual_trainer import Draw, Watch, as_peft_trainer, train_on
 from polyrank.aggregation import Adapter
 from polyrank.client import ModelDescription, TrainResult, TrainTask
 from polyrank.coordinator._assets_fetch import Report
@@ -18,17 +20,42 @@ from quality_states import TopGround
 from torch.nn import functional
 
 
+def evenly(
+    lengths: Sequence[int], labels: Sequence[int], size: int, seed: int
+) -> Iterator[list[int]]:
+    """Draw batches at random, the classes in each as they are in all rows."""
+    del lengths
+    draw = random.Random(seed)
+    classes: dict[int, list[int]] = defaultdict(list)
+    for place, label in enumerate(labels):
+        classes[label].append(place)
+    while True:
+        for places in classes.values():
+            draw.shuffle(places)
+        order = [
+            place
+            for _, _, place in sorted(
+                ((rank + 0.5) / len(places), label, place)
+                for label, places in classes.items()
+                for rank, place in enumerate(places)
+            )
+        ]
+        batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
+        draw.shuffle(batches)
+        yield from batches
+
+
 class Sentiment:
     """MiniLM on four domains of sentiment: cross-entropy in nats, and balanced accuracy."""
 
-    def __init__(self, ground: TopGround) -> None:
-        self.ground = ground
+    def __init__(self, ground: TopGround, draw: Draw = as_peft_trainer) -> None:
+        self.ground, self._draw = ground, draw
         self.description: ModelDescription = ground.description
 
     @classmethod
-    def load(cls, report: Report) -> Sentiment:
+    def load(cls, report: Report, *, evenly_drawn: bool = False) -> Sentiment:
         """Load everything; the first time, compute and store the states of all rows."""
-        return cls(TopGround.load(report))
+        return cls(TopGround.load(report), evenly if evenly_drawn else as_peft_trainer)
 
     @lru_cache(maxsize=4)  # noqa: B019 (one course a process)
     def partition(self, scenario: Scenario, seed: int) -> Partition:
@@ -37,7 +64,7 @@ class Sentiment:
 
     def train(self, share: Share, task: TrainTask, watch: Watch | None = None) -> TrainResult:
         """Train on a node's rows."""
-        return train_on(self.ground, share.rows, share.labels, task, watch=watch)
+        return train_on(self.ground, share.rows, share.labels, task, watch=watch, draw=self._draw)
 
     def score(self, adapter: Adapter, tests: Mapping[str, Test]) -> dict[str, Any]:
         """Score an adapter, domains and classes alike."""

@@ -15,6 +15,7 @@ by side; what the round before changed, as compact as that goes."""
 
 CENTRAL, LOCAL = "centralised", "local only"
 STOPPED = "centralised, stopped"
+EVEN, CENTRAL_EVEN = "stacking, even", "centralised, even"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Variant:
         needs_equal: refuses nodes of unequal rank, so it runs in the equal scenario alone.
         momentum: of the server.
         server_rate: what a round's change is multiplied by.
+        evenly_drawn: whether batches are random with the classes in proportion, not rows of like
+            length together as PeftTrainer draws them.
         stops: whether the version with the lowest validation loss is taken, not the last one.
         rate: where the search for a learning rate begins.
         runs_as: the variant whose runs these are too.
@@ -48,6 +51,7 @@ class Variant:
     needs_equal: bool = False
     momentum: float = 0.0
     server_rate: float = 1.0
+    evenly_drawn: bool = False
     stops: bool = False
     rate: float = 1e-2
     runs_as: str = ""
@@ -63,6 +67,7 @@ class Variant:
         """What a run's outcome follows from, beside the scenario."""
         told = (self.method, dict(self.options), self.share, self.traffic, self.momentum)
         told = told if self.server_rate == 1.0 else (*told, self.server_rate)
+        told = (*told, "evenly drawn") if self.evenly_drawn else told
         told = (*told, "rate by rank") if self.rate_by_rank else told
         return (*told, "nodes capped") if self.caps_nodes else told
 
@@ -90,6 +95,7 @@ class Variant:
 DEFAULT = "stacking"
 _CLASSIFIER = ("base", "long", "spread", "skewed", "equal")
 _AND_TWENTY = (*_CLASSIFIER, "twenty")
+_EVEN = ("base", "twenty")
 _RESTARTED = ("base", "spread", "skewed")
 _AND_TEXTS = (*_CLASSIFIER, "texts")
 
@@ -102,6 +108,7 @@ def _ours(name: str, **more: Any) -> Variant:
 _LIST = (
     Variant(CENTRAL, CENTRAL, rate=1e-3),
     Variant(STOPPED, CENTRAL, stops=True, rate=1e-3, runs_as=CENTRAL),
+    Variant(CENTRAL_EVEN, CENTRAL, evenly_drawn=True, rate=1e-3, scenarios=_EVEN),
     _ours(DEFAULT),
     _ours("stacking, by rank", rate_by_rank=True, scenarios=("base", "spread")),
     _ours("stacking, 1/2 rank", share=1 / 2, scenarios=("base", "spread")),
@@ -112,6 +119,7 @@ _LIST = (
     _ours("1/2 rank, rate 1.5", share=1 / 2, server_rate=1.5, scenarios=("base",)),
     _ours("stacking, momentum", momentum=0.3, scenarios=("twenty",)),
     _ours("stacking, rate 1.5", server_rate=1.5, scenarios=("twenty",)),
+    _ours(EVEN, evenly_drawn=True, scenarios=_EVEN),
     _ours("stacking, spectral", options={"start": "fresh-spectral"}, scenarios=_RESTARTED),
     _ours("stacking, random", options={"start": "fresh-random"}, rate=2e-2, scenarios=_RESTARTED),
     Variant(

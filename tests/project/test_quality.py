@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # as when it 
 
 from continual_data import DOMAINS, Pool
 from continual_states import write_states
-from continual_trainer import train_on
-from quality_courses import Sentiment
-from quality_data import SCENARIOS, partition
+from continual_trainer import as_peft_trainer, train_on
+from quality_courses import Sentiment, evenly
+from quality_data import SCENARIOS, Share, partition
 from quality_federation import BATCH, Job, run
-from quality_methods import CENTRAL, LOCAL, VARIANTS
+from quality_methods import CENTRAL, CENTRAL_EVEN, EVEN, LOCAL, VARIANTS
 from quality_picture import picture
 from quality_plan import (
     Cell,
@@ -121,6 +121,33 @@ def test_only_what_is_to_be_trained_moves(ground, trains):
         begun = task.start.trainable.factors[name]
         assert torch.equal(pair.b, begun.b) == (trains == "a")
         assert torch.equal(pair.a, begun.a) == (trains == "b")
+
+
+def test_even_batches_have_the_classes_in_proportion_and_a_pass_has_every_row_once():
+    labels = [0] * 12 + [1] * 36
+    batches = evenly([9] * 48, labels, 16, seed=3)
+    first, second = ([next(batches) for _ in range(3)] for _ in range(2))
+    for batch in (*first, *second):
+        assert sum(labels[row] for row in batch) == 12
+    for each in (first, second):
+        assert sorted(row for batch in each for row in batch) == list(range(48))
+    assert first != second
+    again = evenly([9] * 48, labels, 16, seed=3)
+    assert [next(again) for _ in range(3)] == first
+
+
+def test_the_even_variants_train_on_even_batches(ground):
+    task = task_of(ground, "both")
+    share = Share(tuple(range(24)), tuple(ground.pool.labels[:24]), "tweets", 4)
+    usual, even = (
+        Sentiment(ground, draw).train(share, task).adapter for draw in (as_peft_trainer, evenly)
+    )
+    same = trained(ground, task)
+    for name, pair in same.factors.items():
+        assert torch.equal(pair.delta(), usual.factors[name].delta())
+        assert not torch.equal(pair.delta(), even.factors[name].delta())
+    assert VARIANTS[EVEN].evenly_drawn
+    assert VARIANTS[CENTRAL_EVEN].evenly_drawn
 
 
 # --- rows -----------------------------------------------------------------------------------------
