@@ -182,6 +182,7 @@ def _updates(
             place,
             learning_rate=variant.node_rate(rate, rank),
             epochs=job.scenario.passes,
+            **variant.training,
         )
         update = job.course.train(node, task).adapter
         found.append((began(state, rank, starting), update, weight))

@@ -36,6 +36,7 @@ class Variant:
         evenly_drawn: whether batches are random with the classes in proportion, not rows of like
             length together as PeftTrainer draws them.
         stops: whether the version with the lowest validation loss is taken, not the last one.
+        training: settings of the nodes' trainings, beside what all have.
         rate: where the search for a learning rate begins.
         runs_as: the variant whose runs these are too.
         scenarios: where it runs; empty: everywhere.
@@ -53,6 +54,7 @@ class Variant:
     server_rate: float = 1.0
     evenly_drawn: bool = False
     stops: bool = False
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     rate: float = 1e-2
     runs_as: str = ""
     scenarios: tuple[str, ...] = ()
@@ -67,6 +69,7 @@ class Variant:
         """What a run's outcome follows from, beside the scenario."""
         told = (self.method, dict(self.options), self.share, self.traffic, self.momentum)
         told = told if self.server_rate == 1.0 else (*told, self.server_rate)
+        told = (*told, dict(self.training)) if self.training else told
         told = (*told, "evenly drawn") if self.evenly_drawn else told
         told = (*told, "rate by rank") if self.rate_by_rank else told
         return (*told, "nodes capped") if self.caps_nodes else told
@@ -119,6 +122,7 @@ _LIST = (
     _ours("1/2 rank, rate 1.5", share=1 / 2, server_rate=1.5, scenarios=("base",)),
     _ours("stacking, momentum", momentum=0.3, scenarios=("twenty",)),
     _ours("stacking, rate 1.5", server_rate=1.5, scenarios=("twenty",)),
+    _ours("stacking, balanced", training={"class_balance": True}, scenarios=("skewed",)),
     _ours(EVEN, evenly_drawn=True, scenarios=_EVEN),
     _ours("stacking, spectral", options={"start": "fresh-spectral"}, scenarios=_RESTARTED),
     _ours("stacking, random", options={"start": "fresh-random"}, rate=2e-2, scenarios=_RESTARTED),

@@ -36,6 +36,8 @@ how to read it, and what was cut to fit four hours on two cores
 - "even": batches are drawn at random with the classes in proportion; elsewhere as PeftTrainer
   draws them, rows of like length together, so that a node that takes one to three steps a round
   has seen rows of few lengths. The two "even" rows are held against one another.
+- "balanced": nodes train with `class_balance`, each class weighted by the inverse of its frequency
+  on the node.
 - Bytes are real encodings in float32, means over nodes and rounds; a download that has only b or a,
   or the first slots, is counted as such. "of FLoRA": of the last round's download.
 - Sentiment: 1,920 rows in training, 1,200 in the test, 320 for validation, of 19,410; 48 tokens;

@@ -267,6 +267,22 @@ def test_a_run_has_a_curve_and_repeats_itself(course, name):
         assert run(Job(course, SMALL, 0.02, 1), VARIANTS[name])["test"] != row["test"]
 
 
+def test_a_variants_own_settings_reach_every_training(ground):
+    found = []
+
+    class Watched(Sentiment):
+        def train(self, share, task, watch=None):
+            found.append(task.config)
+            return super().train(share, task, watch)
+
+    for name in ("stacking", "stacking, balanced"):
+        run(Job(Watched(ground), SMALL, 0.01, 1), VARIANTS[name])
+    trainings = len(SMALL.sizes) * SMALL.rounds
+    assert [config.get("class_balance") for config in found] == [None] * trainings + [
+        True
+    ] * trainings
+
+
 def test_a_score_is_the_mean_over_domains_and_classes(course):
     rows = course.partition(SMALL, 0)
     adapter = random_adapter(course.description, 2)
