@@ -32,14 +32,12 @@ def evenly(
     while True:
         for places in classes.values():
             draw.shuffle(places)
-        order = [
-            place
-            for _, _, place in sorted(
-                ((rank + 0.5) / len(places), label, place)
-                for label, places in classes.items()
-                for rank, place in enumerate(places)
-            )
-        ]
+        ranked = (
+            ((rank + 0.5) / len(places), label, place)
+            for label, places in classes.items()
+            for rank, place in enumerate(places)
+        )
+        order = [place for _, _, place in sorted(ranked)]
         batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
         draw.shuffle(batches)
         yield from batches

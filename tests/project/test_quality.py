@@ -278,9 +278,8 @@ def test_a_variants_own_settings_reach_every_training(ground):
     for name in ("stacking", "stacking, balanced"):
         run(Job(Watched(ground), SMALL, 0.01, 1), VARIANTS[name])
     trainings = len(SMALL.sizes) * SMALL.rounds
-    assert [config.get("class_balance") for config in found] == [None] * trainings + [
-        True
-    ] * trainings
+    said = [config.get("class_balance") for config in found]
+    assert said == [None] * trainings + [True] * trainings
 
 
 def test_a_score_is_the_mean_over_domains_and_classes(course):
